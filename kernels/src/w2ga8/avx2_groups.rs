@@ -44,7 +44,8 @@ mod block;
 mod per32;
 mod scaled;
 
-use self::block::{Scales, for_each_panel, four_times, load, planes, store, sums};
+use self::block::{Scales, for_each_panel, four_times, load, planes, sums};
+use crate::x86_64::panel_rows::store_8_f32 as store;
 use crate::activation::ActivationRule;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvGroups, KernelDescriptor};

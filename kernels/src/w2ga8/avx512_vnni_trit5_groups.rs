@@ -44,6 +44,7 @@ use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use crate::w2a8::avx512_vnni_trit5::add_pair;
 use crate::x86_64::lanes::{quad, together};
+use crate::x86_64::panel_rows::store_16_f32 as store;
 use std::arch::x86_64::*;
 use std::cell::RefCell;
 
@@ -223,13 +224,4 @@ fn add_group<const SCALED: bool>(acc: __m512, sums: __m512i, scales: &[u8; SCALE
         scales = _mm512_mul_ps(scales, _mm512_set1_ps(scale));
     }
     _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), scales, acc)
-}
-
-/// Writes the rows of a panel that `y` has: all 16, or fewer at the end of a matrix.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn store(y: &mut [f32], rows: __m512) {
-    let mask = u16::MAX >> (ROWS - y.len().min(ROWS));
-    // SAFETY: the mask has no more lanes than `y` has elements; the store needs no alignment.
-    unsafe { _mm512_mask_storeu_ps(y.as_mut_ptr(), mask, rows) };
 }

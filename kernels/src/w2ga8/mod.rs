@@ -7,6 +7,7 @@ use crate::descriptor::kernels;
 kernels! {
     scalar_groups,
     avx2_groups if target_arch = "x86_64",
+    avxvnni_groups if target_arch = "x86_64",
     avx512_vnni_groups if target_arch = "x86_64",
     avx512_vnni_trit5_groups if target_arch = "x86_64",
 }

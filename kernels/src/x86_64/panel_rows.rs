@@ -32,6 +32,21 @@ pub(crate) fn store_16(y: &mut [i32], rows: __m512i) {
     }
 }
 
+/// As [`store_8`], of f32.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn store_8_f32(y: &mut [f32], rows: __m256) {
+    let mut buffer = [0f32; 8];
+    let full = <&mut [f32; 8]>::try_from(&mut *y);
+    let partial = full.is_err();
+    let target = full.unwrap_or(&mut buffer);
+    // SAFETY: the target has room for 8 f32; the store needs no alignment.
+    unsafe { _mm256_storeu_ps(target.as_mut_ptr(), rows) };
+    if partial {
+        y.copy_from_slice(&buffer[..y.len()]);
+    }
+}
+
 /// As [`store_16`], of f32.
 #[inline]
 #[target_feature(enable = "avx512f")]

@@ -91,18 +91,3 @@ pub(super) fn load(scales: &Scales) -> __m256 {
     // SAFETY: there are 8 scales; the load needs no alignment.
     unsafe { _mm256_loadu_ps(scales.as_ptr()) }
 }
-
-/// Writes the rows of a panel that `y` has: all 8, or fewer at the end of a matrix.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn store(y: &mut [f32], rows: __m256) {
-    let mut buffer = [0f32; ROWS];
-    let full = <&mut [f32; ROWS]>::try_from(&mut *y);
-    let partial = full.is_err();
-    let target = full.unwrap_or(&mut buffer);
-    // SAFETY: the target has room for 8 f32; the store needs no alignment.
-    unsafe { _mm256_storeu_ps(target.as_mut_ptr(), rows) };
-    if partial {
-        y.copy_from_slice(&buffer[..y.len()]);
-    }
-}

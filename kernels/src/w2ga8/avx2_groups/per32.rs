@@ -16,7 +16,8 @@
 //! (0.80); int16 sums that start at the zero point, which save nothing, for a sum that starts at zero starts with a
 //! product in place of an addition (0.74, with spills); numbers for all eight lanes, which save the broadcasts (0.84).
 
-use super::block::{for_each_panel, load, planes, store};
+use super::block::{for_each_panel, load, planes};
+use crate::x86_64::panel_rows::store_8_f32 as store;
 use crate::MAX_K_I8;
 use crate::descriptor::GemvGroups;
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, ROWS};

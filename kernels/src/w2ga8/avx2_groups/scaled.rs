@@ -6,7 +6,8 @@
 //! in L2 (1024 x 2560), share of the speed of `avx2-i8-tile8` in the same rounds: with groups of 64, 128 and 256 0.90,
 //! 0.97 and 0.96 by blocks of 256, 0.90, 0.97 and 0.88 by blocks of 128.
 
-use super::block::{Scales, for_each_panel, four_times, load, planes, store, sums};
+use super::block::{Scales, for_each_panel, four_times, load, planes, sums};
+use crate::x86_64::panel_rows::store_8_f32 as store;
 use crate::activation::ActivationRule;
 use crate::descriptor::GemvGroups;
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, ROWS};
