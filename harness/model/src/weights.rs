@@ -296,6 +296,13 @@ impl Model {
         matrix.packed((layout, CodeTable::TERNARY), needs, team)
     }
 
+    /// Bytes that the output head takes in `layout` as a ternary matrix; none if it is stored otherwise.
+    pub fn ternary_head_bytes(&self, layout: &'static Layout) -> u64 {
+        let (rows, k) = (self.output.rows(), self.output.k());
+        let bytes = layout.code_bytes(rows, k).unwrap_or(0) as u64 + layout.scale_bytes(rows, k);
+        if self.output.ternary() { bytes } else { 0 }
+    }
+
     /// Packs one ternary tensor of the file in `layout`.
     pub fn matrix(
         &self,
