@@ -254,7 +254,8 @@ impl Model {
     }
 
     /// What the output head asks of `kernel` as a ternary matrix with activations by the rule of `needs`, those of the
-    /// model's matrices; or why the kernel cannot multiply it so. Looks at weights only where the encoding asks too much.
+    /// model's matrices; or why the kernel cannot multiply it so. Looks at weights only where the encoding asks too
+    /// much.
     ///
     /// # Errors
     /// Those of [`Matrix::check`].

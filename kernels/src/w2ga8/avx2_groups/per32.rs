@@ -2,8 +2,9 @@
 //! sum of the activations, become f32 and are scaled by themselves; what is added up of a group is scaled once more.
 //!
 //! Planes 1 and 3 stay four times too large: their sums of activations come four times as large, their scales as a
-//! quarter. All of that is exact, for a scale is 0 or at least 2^-24: both products of a sum and a scale are one number,
-//! rounded once, and nothing is subnormal before the scale of the group. A call makes these numbers once for all rows.
+//! quarter. All of that is exact, for a scale is 0 or at least 2^-24: both products of a sum and a scale are one
+//! number, rounded once, and nothing is subnormal before the scale of the group. A call makes these numbers once for
+//! all rows.
 //!
 //! Per plane of 8 rows 4 operations, `madd`, subtraction, conversion and `fmadd`, with 2 broadcast loads; a group has
 //! one `fmadd` more. With groups of 128 that is 17 beside the 100 to 104 of the sums, where a token's rule has 11.
