@@ -32,24 +32,18 @@ pub enum Head {
     Q8,
     /// 4 bits a weight, a scale for each 128 of a row
     Q4,
+    /// The ternary matrix of the file, multiplied by the kernel like all others
+    Ternary,
 }
 
-impl From<HeadFormat> for Head {
-    fn from(format: HeadFormat) -> Self {
-        match format {
-            HeadFormat::F16 => Self::F16,
-            HeadFormat::Q8 => Self::Q8,
-            HeadFormat::Q4 => Self::Q4,
-        }
-    }
-}
-
-impl From<Head> for HeadFormat {
-    fn from(head: Head) -> Self {
-        match head {
-            Head::F16 => Self::F16,
-            Head::Q8 => Self::Q8,
-            Head::Q4 => Self::Q4,
+impl Head {
+    /// The format of its rows; none for a ternary matrix, which a kernel multiplies.
+    pub fn rows(self) -> Option<HeadFormat> {
+        match self {
+            Self::F16 => Some(HeadFormat::F16),
+            Self::Q8 => Some(HeadFormat::Q8),
+            Self::Q4 => Some(HeadFormat::Q4),
+            Self::Ternary => None,
         }
     }
 }

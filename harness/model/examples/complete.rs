@@ -16,7 +16,7 @@ fn main() -> model::Result<()> {
     // Another file: `model::gguf::Gguf::open(path)`.
     let model = Model::load(builtin::open()?, None, &mut Loading::alone())?;
     let weights = model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut Loading::alone())?;
-    let head = Arc::new(model.head(HeadFormat::F16, features, &mut Team::single())?);
+    let head = Arc::new(model.head(HeadFormat::F16, features, &mut Team::single())?.into());
     let (prompt, max_tokens) = (model.tokenizer.encode(&text, None)?, 48);
     let weights = KernelWeights::new(kernel, Arc::new(weights))?;
     let mut decoder = Decoder::of(&model, weights, head).context(prompt.len() + max_tokens).build()?;

@@ -5,6 +5,7 @@
 use crate::attention::Attention;
 use crate::error::{Error, Result};
 use crate::ffn;
+use crate::head::Head;
 use crate::kernel_weights::KernelWeights;
 use crate::rope::Rope;
 use crate::sparse_ffn::{Probe, SparseFfn, Sparsity};
@@ -14,8 +15,7 @@ use crate::times::{Lap, Times};
 use crate::weights::Model;
 use kernels::parallel::Team;
 use kernels::{
-    ATTENTION_TOKENS, AlignedBuffer, CpuFeatures, F32Ops, HeadInput, KernelError, LinearInput, Norm, OutputHead,
-    Product,
+    ATTENTION_TOKENS, AlignedBuffer, CpuFeatures, F32Ops, HeadInput, KernelError, LinearInput, Norm, Product,
 };
 use std::sync::{Arc, Mutex};
 
@@ -38,7 +38,7 @@ pub struct Prefill {
 pub struct Builder<'m> {
     model: &'m Model,
     weights: KernelWeights,
-    head: Arc<OutputHead>,
+    head: Arc<Head>,
     team: Team,
     features: CpuFeatures,
     ops: Option<F32Ops>,
@@ -109,7 +109,7 @@ impl Buffers {
             gated: AlignedBuffer::zeroed(batch * c.ffn),
             scores: (0..threads).map(|_| Mutex::new(vec![0.0; scores])).collect(),
             logits: AlignedBuffer::zeroed(c.vocab),
-            integers: AlignedBuffer::zeroed(batch * widest),
+            integers: AlignedBuffer::zeroed((batch * widest).max(c.vocab)),
             input: LinearInput::by_rule(batch, wider.max(c.ffn), model.activations, ops),
             head_input: HeadInput::new(c.dim),
         }
@@ -193,8 +193,8 @@ impl<'m> Builder<'m> {
 }
 
 impl<'m> Decoder<'m> {
-    /// Begins a decoder from what each one needs; `head` is the model's embedding in some format.
-    pub fn of(model: &'m Model, weights: KernelWeights, head: Arc<OutputHead>) -> Builder<'m> {
+    /// Begins a decoder from what each one needs; `head` is the model's output head in some format.
+    pub fn of(model: &'m Model, weights: KernelWeights, head: Arc<Head>) -> Builder<'m> {
         Builder {
             model,
             weights,
@@ -262,12 +262,12 @@ impl<'m> Decoder<'m> {
     }
 
     /// The output head that turns hidden states into logits.
-    pub fn head(&self) -> &Arc<OutputHead> {
+    pub fn head(&self) -> &Arc<Head> {
         &self.of.head
     }
 
     /// Replaces the output head: logits are computed with `head` from now on. It must have the model's shape.
-    pub fn set_head(&mut self, head: Arc<OutputHead>) -> Result<()> {
+    pub fn set_head(&mut self, head: Arc<Head>) -> Result<()> {
         check_head(self.of.model, &head)?;
         self.of.head = head;
         Ok(())
@@ -305,15 +305,19 @@ impl<'m> Decoder<'m> {
 
     /// Computes the logits after token `token` (from 0) of the last [`Decoder::forward`], with another head of the
     /// model.
-    pub fn logits_with(&mut self, head: &OutputHead, token: usize) -> Result<&[f32]> {
+    pub fn logits_with(&mut self, head: &Head, token: usize) -> Result<&[f32]> {
         let mut phase = Lap::start();
         let Self { of: Builder { weights, model, team, .. }, buffers: b, ops, .. } = self;
         let dim = model.config.dim;
         let x = &b.x[token * dim..(token + 1) * dim];
         let norm = Norm { gain: &weights.weights().output_norm, eps: model.config.rms_eps };
         ops.rms_norm(x, norm, &mut b.h[..dim]);
-        head.gemv(team, &b.h[..dim], &mut b.head_input, &mut b.logits)
-            .map_err(|e| of_file_or_kernel(format!("{}: output head", model.gguf.path.display()), &e))?;
+        let (x, y) = (&b.h[..dim], &mut b.logits[..]);
+        let computed = match head {
+            Head::Rows(head) => head.gemv(team, x, &mut b.head_input, y),
+            Head::Ternary(head) => head.logits(team, x, (&mut b.input, &mut b.integers), y),
+        };
+        computed.map_err(|e| of_file_or_kernel(format!("{}: output head", model.gguf.path.display()), &e))?;
         phase.add_to(&mut self.times.logits);
         Ok(&self.buffers.logits)
     }
@@ -409,7 +413,7 @@ fn of_file_or_kernel(place: String, error: &KernelError) -> Error {
     }
 }
 
-fn check_head(model: &Model, head: &OutputHead) -> Result<()> {
+fn check_head(model: &Model, head: &Head) -> Result<()> {
     let (rows, k, vocab, dim) = (head.rows(), head.k(), model.config.vocab, model.config.dim);
     if (rows, k) != (vocab, dim) {
         return Err(Error::failed(format!("the output head is {rows} x {k}, the model needs {vocab} x {dim}")));

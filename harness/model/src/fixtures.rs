@@ -4,13 +4,14 @@ use crate::builtin;
 use crate::decoder::{Builder, Decoder};
 use crate::generate::{Generation, Request, Session};
 use crate::hash::sha256_hex;
+use crate::head::Head;
 use crate::kernel_weights::KernelWeights;
 use crate::known::KnownModel;
 use crate::loading::Loading;
 use crate::sampler::Sampling;
 use crate::weights::Model;
 use kernels::parallel::Team;
-use kernels::{CodeTable, CpuFeatures, Family, HeadFormat, Kernel, OutputHead, registry};
+use kernels::{CodeTable, CpuFeatures, Family, HeadFormat, Kernel, registry};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -49,8 +50,8 @@ pub fn exact() -> Kernel {
 }
 
 /// The model's output head in a format, made on one thread.
-pub fn head(model: &Model, format: HeadFormat, features: CpuFeatures) -> Arc<OutputHead> {
-    Arc::new(model.head(format, features, &mut Team::single()).expect("finite weights"))
+pub fn head(model: &Model, format: HeadFormat, features: CpuFeatures) -> Arc<Head> {
+    Arc::new(model.head(format, features, &mut Team::single()).expect("finite weights").into())
 }
 
 /// Settings of a decoder with an f16 head and one thread, which the caller may change.

@@ -20,6 +20,7 @@ pub mod generate;
 pub mod gguf;
 pub mod graph;
 pub mod hash;
+pub mod head;
 pub mod hf;
 pub mod inspect;
 pub mod kernel_weights;

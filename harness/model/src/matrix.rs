@@ -124,6 +124,17 @@ impl<'a> Matrix<'a> {
         Ok(Needs { scales, half_scales, four_codes: seen.four_codes, ..Needs::NONE })
     }
 
+    /// The most that it can ask of a kernel: what its encoding allows, without a look at its weights.
+    pub fn needs_at_most(&self) -> Needs {
+        let Encoding { scales, four_codes, .. } = self.stored.encoding;
+        let scales = match scales {
+            encoding::ScaleUnit::Tensor => ScaleUnit::Tensor,
+            encoding::ScaleUnit::Row => ScaleUnit::Row,
+            encoding::ScaleUnit::Group(n) => ScaleUnit::Group(*n),
+        };
+        Needs { scales, half_scales: self.half_scales(), four_codes: *four_codes, ..Needs::NONE }
+    }
+
     /// Whether every scale is an f16.
     pub fn half_scales(&self) -> bool {
         self.stored.half_scales()

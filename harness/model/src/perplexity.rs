@@ -2,7 +2,7 @@
 
 use crate::decoder::Decoder;
 use crate::error::{Error, Result};
-use kernels::OutputHead;
+use crate::head::Head;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,7 +42,7 @@ pub fn score(
 /// Scores a text with several output heads on the same hidden states, as [`score`] does with one: the model runs once.
 pub fn score_heads<const HEADS: usize>(
     decoder: &mut Decoder<'_>,
-    heads: &[Arc<OutputHead>; HEADS],
+    heads: &[Arc<Head>; HEADS],
     Text { tokens, window, max_windows }: Text<'_>,
     interrupted: &AtomicBool,
     mut progress: impl FnMut(usize, usize),

@@ -85,9 +85,19 @@ impl Rows {
         self.k
     }
 
+    /// Whether they are stored as a ternary matrix.
+    pub fn ternary(&self) -> bool {
+        self.info().kind.elements.is_none() && self.scale.is_some()
+    }
+
     /// Name of the tensor.
     pub fn name(&self) -> &str {
         &self.info().name
+    }
+
+    /// Name of the type that the file stores them as.
+    pub fn kind(&self) -> &'static str {
+        self.info().kind.name
     }
 
     /// Bytes that the file has of them.
@@ -146,6 +156,14 @@ impl Rows {
             _ => format!("row {row}, element {column}"),
         };
         self.gguf.tensor_error(info, format!("{place} is not a finite number"))
+    }
+
+    /// The rows as a ternary matrix; none where they are stored as other numbers.
+    ///
+    /// # Errors
+    /// Those of [`Matrix::of`].
+    pub fn matrix(&self) -> Result<Option<Matrix<'_>>> {
+        self.ternary().then(|| Matrix::of(&self.gguf, self.info())).transpose()
     }
 
     /// Makes an output head in `format`; rows are decoded and quantised in parallel. Rows of type F16 stay where they

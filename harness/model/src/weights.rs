@@ -10,7 +10,9 @@ use crate::matrix::{Matrix, settled};
 use crate::rows::Rows;
 use crate::tokenizer::{Pre, Tokenizer};
 use kernels::parallel::Team;
-use kernels::{ActivationRule, CodeTable, CpuFeatures, HeadFormat, Layout, Needs, OutputHead, PackedWeights};
+use kernels::{
+    ActivationRule, CodeTable, CpuFeatures, HeadFormat, KernelDescriptor, Layout, Needs, OutputHead, PackedWeights,
+};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, OnceLock};
 
@@ -80,6 +82,8 @@ pub struct Model {
     output: Rows,
     /// Of the matrices alone.
     needs: OnceLock<Needs>,
+    /// What the output head asks as the ternary matrix that it may be: found by looking at it.
+    output_needs: OnceLock<Needs>,
     sha256: OnceLock<[u8; 32]>,
 }
 
@@ -122,8 +126,8 @@ impl Opened {
         let output = if config.tied { embedding.clone() } else { Rows::of(&gguf, OUTPUT)? };
         gguf.check_unchanged()?;
         let activations = arch::find(&config.architecture).map(arch::Architecture::rule).unwrap_or_default();
-        let (needs, sha256) = (OnceLock::new(), OnceLock::new());
-        Ok(Model { gguf, config, tokenizer, embedding, activations, output, needs, sha256 })
+        let (needs, output_needs, sha256) = Default::default();
+        Ok(Model { gguf, config, tokenizer, embedding, activations, output, needs, output_needs, sha256 })
     }
 }
 
@@ -219,9 +223,12 @@ impl Model {
         ternary.map(|(_, _, dims)| bytes(dims[1], dims[0])).sum()
     }
 
-    /// About the bytes that one decoded token reads: the ternary tensors as the file has them, and an f16 head.
+    /// About the bytes that one decoded token reads: the ternary tensors as the file has them, a ternary head too, or
+    /// an f16 head.
     pub fn bytes_per_token(&self) -> u64 {
-        self.packed_bytes(&kernels::layouts::I2S) + 2 * (self.config.vocab * self.config.dim) as u64
+        let halves = 2 * (self.config.vocab * self.config.dim) as u64;
+        let head = if self.output.ternary() { self.output.bytes() } else { halves };
+        self.packed_bytes(&kernels::layouts::I2S) + head
     }
 
     fn block(&self, layer: usize, matrix: &mut dyn FnMut(&str) -> Result<PackedWeights>) -> Result<Block> {
@@ -250,9 +257,65 @@ impl Model {
         self.gguf.vector(self.gguf.tensor(name)?)
     }
 
+    /// What the output head is made of, where the file is mapped.
+    pub fn output_rows(&self) -> &Rows {
+        &self.output
+    }
+
     /// Makes the model's output head in `format`; rows are decoded and quantised in parallel.
     pub fn head(&self, format: HeadFormat, features: CpuFeatures, team: &mut Team) -> Result<OutputHead> {
         self.output.head(format, features, team)
+    }
+
+    /// What the output head asks of `kernel` as a ternary matrix with activations by the rule of `needs`, those of the
+    /// model's matrices; or why the kernel cannot multiply it so. Looks at weights only where the encoding asks too
+    /// much.
+    ///
+    /// # Errors
+    /// Those of [`Matrix::check`].
+    pub fn ternary_head_needs(
+        &self,
+        kernel: &KernelDescriptor,
+        needs: Needs,
+        team: &mut Team,
+    ) -> Result<std::result::Result<Needs, String>> {
+        let Some(matrix) = self.output.matrix()? else {
+            let (name, kind) = (self.output.name(), self.output.kind());
+            return Ok(Err(format!("its output head, tensor \"{name}\", is no ternary matrix but {kind}")));
+        };
+        let rule = needs.rule;
+        let most = Needs { rule, ..matrix.needs_at_most() };
+        if kernel.can_run(most).is_ok() {
+            return Ok(Ok(most));
+        }
+        let found = match self.output_needs.get() {
+            Some(found) => *found,
+            None => {
+                let found = matrix.check(team, &|_| {})?;
+                *self.output_needs.get_or_init(|| found)
+            }
+        };
+        let found = Needs { rule, ..found };
+        Ok(kernel.can_run(found).map(|()| found))
+    }
+
+    /// Packs the output head as a ternary matrix in `layout`; `needs` are those of [`Self::ternary_head_needs`].
+    ///
+    /// # Errors
+    /// A head that is stored otherwise, and codes or scales that the layout does not hold.
+    pub fn ternary_head(&self, layout: &'static Layout, needs: Needs, team: &mut Team) -> Result<PackedWeights> {
+        let Some(matrix) = self.output.matrix()? else {
+            let (file, name) = (self.gguf.path.display(), self.output.name());
+            return Err(Error::input(format!("{file}: tensor \"{name}\" is no ternary matrix; take another --head")));
+        };
+        matrix.packed((layout, CodeTable::TERNARY), needs, team)
+    }
+
+    /// Bytes that the output head takes in `layout` as a ternary matrix; none if it is stored otherwise.
+    pub fn ternary_head_bytes(&self, layout: &'static Layout) -> u64 {
+        let (rows, k) = (self.output.rows(), self.output.k());
+        let bytes = layout.code_bytes(rows, k).unwrap_or(0) as u64 + layout.scale_bytes(rows, k);
+        if self.output.ternary() { bytes } else { 0 }
     }
 
     /// Packs one ternary tensor of the file in `layout`.

@@ -35,8 +35,8 @@ pub struct Operands<'a> {
     integers: Vec<i32>,
 }
 
-/// Whether the weights of one token leave the caches before they are read again: all packed matrices and an f16 head
-/// against the last-level cache that the system reports.
+/// Whether the weights of one token leave the caches before they are read again: all packed matrices and the
+/// head against the last-level cache that the system reports.
 fn from_memory(model: &Model) -> bool {
     !host::fits_last_level(model.bytes_per_token())
 }

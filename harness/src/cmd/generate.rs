@@ -42,9 +42,10 @@ pub struct ModelArgs {
     /// Kernel id, or auto to probe for the fastest exact one
     #[arg(long, value_parser = words::name, value_name = "ID", default_value = "auto")]
     pub kernel: String,
-    /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
-    #[arg(long, value_enum, ignore_case = true, default_value_t = Head::F16)]
-    pub head: Head,
+    /// Output head: f16 rows, or rows quantised to 8 or 4 bits, which changes the logits; by default ternary where the
+    /// file stores it so and the kernel can multiply it, else f16
+    #[arg(long, value_enum, ignore_case = true)]
+    pub head: Option<Head>,
     /// Pre-tokenizer instead of the file's: default, gpt-2, llama-bpe or qwen2
     #[arg(long, value_parser = words::name, value_name = "NAME")]
     pub pre: Option<String>,
@@ -237,7 +238,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
             None => Ok(()),
         }
     })?;
-    let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
+    let mut bench = Bench::new(&loaded, &machine, args.model.head, interrupt::flag());
     let selection = select(&args.model, prompt.len(), &mut bench)?;
     if deterministic && !selection.kernel.descriptor().exact() {
         let what = "sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)";

@@ -4,7 +4,7 @@ use super::score;
 use crate::choose::able;
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::load_model;
+use crate::load_model::{self, Head};
 use crate::machine::MachineArgs;
 use crate::measure::bench::Bench;
 use crate::measure::generation::check_golden;
@@ -12,7 +12,7 @@ use crate::model_spec::LayoutArgs;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use clap::Args;
-use kernels::{CodeTable, HeadFormat};
+use kernels::CodeTable;
 use model::inspect::{Inspection, inspect};
 use receipt::GoldenCheck;
 use serde::Serialize;
@@ -106,7 +106,7 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
     let capacity = known.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(1);
     let kernels = able::kernels(able::needs(&loaded.model, &machine)?, &machine);
     let progress = Progress::start("checking known answers", kernels.len() as u64);
-    let mut bench = Bench::new(&loaded, &machine, HeadFormat::F16, interrupt::flag());
+    let mut bench = Bench::new(&loaded, &machine, Some(Head::F16), interrupt::flag());
     let mut all = Vec::new();
     for (done, kernel) in kernels.into_iter().enumerate() {
         progress.set(done as u64);

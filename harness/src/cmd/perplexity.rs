@@ -120,7 +120,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     })?;
     let model = &loaded.model;
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
-    let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
+    let mut bench = Bench::new(&loaded, &machine, args.model.head, interrupt::flag());
     let selection = select(&model_args, args.window, &mut bench)?;
     bench.chooser.with_batches(selection.kernel, args.window)?;
     // Kernels with a gemm score in batches, in which zeros are not skipped; the others score token by token.
@@ -137,13 +137,13 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let progress = Progress::start(format!("scoring {} tokens with {}", tokens.len(), selection.kernel.id()), 100);
     let step = |done: usize, total: usize| progress.set((done * 100 / total.max(1)) as u64);
     let scored = Text { tokens: &tokens, window: args.window, max_windows: windows };
-    let (result, head_effect) = if bench.head == HeadFormat::F16 {
-        (score(&mut decoder, scored, bench.stop, step)?, None)
-    } else {
-        let heads = [bench.head_as(HeadFormat::F16)?, bench.head_as(bench.head)?];
+    let (result, head_effect) = if let Some(format) = bench.quantised_head() {
+        let heads = [bench.head_as(HeadFormat::F16)?, bench.head_as(format)?];
         let scores = score_heads(&mut decoder, &heads, scored, bench.stop, step)?;
         let (f16, own) = ((&*heads[0], scores[0]), (&*heads[1], scores[1]));
         (scores[1], Some(head::effect(f16, own, args.window, "same text")))
+    } else {
+        (score(&mut decoder, scored, bench.stop, step)?, None)
     };
     drop(progress);
     let report = Report {

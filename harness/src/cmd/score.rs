@@ -106,7 +106,7 @@ impl Score {
         self.kernel = kernel.id().to_owned();
         let mut loading = Loading::new(machine.team()?, &|_| {}, interrupt::flag());
         let weights = model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut loading)?;
-        let head = Arc::new(model.head(HeadFormat::F16, machine.features, &mut loading.team)?);
+        let head = Arc::new(model.head(HeadFormat::F16, machine.features, &mut loading.team)?.into());
         let decoder = Decoder::of(&model, KernelWeights::new(kernel, Arc::new(weights))?, head);
         let decoder = decoder.team(machine.team()?).features(machine.features).context(self.window);
         let text = Text { tokens: &tokens, window: self.window, max_windows: WINDOWS };

@@ -1,13 +1,15 @@
 //! What every text is generated and scored with: model, machine, output head, and what was packed of them.
 
+use crate::choose::able;
 use crate::choose::chooser::Chooser;
 use crate::choose::prefill_kernel::PrefillPlan;
 use crate::error::{Error, Result};
-use crate::load_model::Loaded;
+use crate::load_model::{self, Loaded};
 use crate::machine::Machine;
-use kernels::{CodeTable, HeadFormat, Kernel, Layout, OutputHead};
+use kernels::{CodeTable, HeadFormat, Kernel, Layout, PackedWeights};
 use model::config::ModelConfig;
 use model::decoder::{Builder, Decoder, Prefill};
+use model::head::{Head, TernaryHead};
 use model::kernel_weights::KernelWeights;
 use model::weights::{Model, Weights};
 use std::collections::HashMap;
@@ -20,13 +22,15 @@ pub struct Bench<'a> {
     /// The model and its record.
     pub loaded: &'a Loaded,
     pub machine: &'a Machine,
-    pub head: HeadFormat,
+    /// The output head that was asked for, or settled for all kernels; none: for each kernel what suits it.
+    pub head: Option<load_model::Head>,
     /// A flag that others set to stop the bench between texts, windows and turns.
     pub stop: &'a AtomicBool,
     /// What was chosen for this model on this machine.
     pub chooser: Chooser<'a>,
     weights: HashMap<(&'static Layout, [i8; 4]), Arc<Weights>>,
-    heads: HashMap<HeadFormat, Arc<OutputHead>>,
+    heads: HashMap<HeadFormat, Arc<Head>>,
+    ternary_heads: HashMap<&'static Layout, Arc<PackedWeights>>,
 }
 
 /// Packs a model's weights in one packing, and shows the progress.
@@ -35,11 +39,31 @@ pub fn packed(model: &Model, machine: &Machine, packing: &'static Layout, table:
     machine.loading(what, model.packed_bytes(packing), |loading| model.weights(packing, table, loading))
 }
 
+/// Packs a model's output head as the ternary matrix that it is, for a kernel; or says why it cannot be multiplied so.
+pub fn ternary_head(
+    model: &Model,
+    machine: &Machine,
+    kernel: Kernel,
+) -> Result<std::result::Result<PackedWeights, String>> {
+    let (needs, mut team) = (able::needs(model, machine)?, machine.team()?);
+    let descriptor = kernel.descriptor();
+    Ok(match model.ternary_head_needs(descriptor, needs, &mut team)? {
+        Ok(needs) => Ok(model.ternary_head(descriptor.layout, needs, &mut team)?),
+        Err(why) => Err(why),
+    })
+}
+
+/// That a ternary head was asked for which there cannot be.
+pub fn no_ternary_head(model: &Model, why: &str) -> Error {
+    Error::unsupported(format!("--head ternary: {}: {why}; take --head f16", model.gguf.path().display()))
+}
+
 impl<'a> Bench<'a> {
     /// A bench on which nothing is packed yet.
-    pub fn new(loaded: &'a Loaded, machine: &'a Machine, head: HeadFormat, stop: &'a AtomicBool) -> Self {
+    pub fn new(loaded: &'a Loaded, machine: &'a Machine, head: Option<load_model::Head>, stop: &'a AtomicBool) -> Self {
         let chooser = Chooser::new(&loaded.model, machine);
-        Self { loaded, machine, head, stop, chooser, weights: HashMap::new(), heads: HashMap::new() }
+        let (weights, heads, ternary_heads) = Default::default();
+        Self { loaded, machine, head, stop, chooser, weights, heads, ternary_heads }
     }
 
     /// The model that texts are generated and scored with.
@@ -64,21 +88,78 @@ impl<'a> Bench<'a> {
     }
 
     /// The output head in the number format `format`, quantised on first use.
-    pub fn head_as(&mut self, format: HeadFormat) -> Result<Arc<OutputHead>> {
+    pub fn head_as(&mut self, format: HeadFormat) -> Result<Arc<Head>> {
         let (model, machine) = (self.model(), self.machine);
         Ok(match self.heads.entry(format) {
             Entry::Occupied(found) => Arc::clone(found.get()),
             Entry::Vacant(empty) => {
                 let head = model.head(format, machine.features, &mut machine.team()?)?;
                 let head = self.chooser.head(head)?;
-                Arc::clone(empty.insert(Arc::new(head)))
+                Arc::clone(empty.insert(Arc::new(head.into())))
             }
         })
     }
 
+    /// The ternary output head for a kernel, packed on first use; or why there is none.
+    fn ternary_head(&mut self, kernel: Kernel) -> Result<std::result::Result<Arc<Head>, String>> {
+        let (model, packing) = (self.model(), kernel.descriptor().layout);
+        let kernel = self.chooser.kernel(kernel)?;
+        let weights = match self.ternary_heads.entry(packing) {
+            Entry::Occupied(found) => Arc::clone(found.get()),
+            Entry::Vacant(empty) => match ternary_head(model, self.machine, kernel)? {
+                Ok(packed) => Arc::clone(empty.insert(Arc::new(packed))),
+                Err(why) => return Ok(Err(why)),
+            },
+        };
+        Ok(Ok(Arc::new(TernaryHead::new(kernel, weights).into())))
+    }
+
+    /// The output head of a kernel: what was asked for; else the file's ternary matrix where the kernel can multiply
+    /// it, and f16 rows where not.
+    pub fn head_for(&mut self, kernel: Kernel) -> Result<Arc<Head>> {
+        if let Some(format) = self.head.and_then(load_model::Head::rows) {
+            return self.head_as(format);
+        }
+        match (self.ternary_head(kernel)?, self.head) {
+            (Ok(head), _) => Ok(head),
+            (Err(_), None) => self.head_as(HeadFormat::F16),
+            (Err(why), Some(_)) => Err(no_ternary_head(self.model(), &why)),
+        }
+    }
+
+    /// Gives kernels that are compared one kind of output head, where none was asked for: the ternary one if all of
+    /// them can multiply it, and there are `no_others`.
+    pub fn settle_head(&mut self, kernels: &[Kernel], no_others: bool) -> Result<()> {
+        if self.head.is_some() {
+            return Ok(());
+        }
+        let (needs, mut team) = (able::needs(self.model(), self.machine)?, self.machine.team()?);
+        let mut ternary = no_others && !kernels.is_empty();
+        for kernel in kernels {
+            ternary = ternary && self.model().ternary_head_needs(kernel.descriptor(), needs, &mut team)?.is_ok();
+        }
+        self.head = Some(if ternary { load_model::Head::Ternary } else { load_model::Head::F16 });
+        Ok(())
+    }
+
+    /// The format of an output head whose weights are not those of the file.
+    pub fn quantised_head(&self) -> Option<HeadFormat> {
+        self.head.and_then(load_model::Head::rows).filter(|format| *format != HeadFormat::F16)
+    }
+
+    /// What receipts call the output head of a kernel; without one, of kernels that others run.
+    pub fn head_id(&mut self, kernel: Option<&Kernel>) -> Result<&'static str> {
+        match (kernel, self.head.map_or(Some(HeadFormat::F16), load_model::Head::rows)) {
+            (Some(&kernel), _) => Ok(self.head_for(kernel)?.id()),
+            (None, Some(format)) => Ok(self.head_as(format)?.id()),
+            (None, None) => Ok("ternary"),
+        }
+    }
+
     /// A decoder for one kernel with this bench's head and threads; what else it has is said to the builder.
     pub fn decoder(&mut self, kernel: Kernel, table: CodeTable) -> Result<Builder<'a>> {
-        let (weights, head) = (self.weights(kernel, table)?, self.head_as(self.head)?);
+        // The head first: it can be refused.
+        let (head, weights) = (self.head_for(kernel)?, self.weights(kernel, table)?);
         let (machine, ops) = (self.machine, self.chooser.ops()?);
         // Nothing computes with a kernel whose suite failed.
         self.chooser.verified()?;

@@ -225,7 +225,7 @@ mod tests {
     use crate::measure::bench::Bench;
     use crate::measure::generation::greedy;
     use crate::registered;
-    use kernels::{CodeTable, HeadFormat};
+    use kernels::CodeTable;
     use model::decoder::Decoder;
     use model::generate::{Request, Session};
 
@@ -236,7 +236,7 @@ mod tests {
         let machine = MachineArgs::for_child(1, None).check(1).expect("a machine");
         let loaded = load_model::load("builtin", None, &machine).expect("loads");
         let never = AtomicBool::new(false);
-        let mut bench = Bench::new(&loaded, &machine, HeadFormat::F16, &never);
+        let mut bench = Bench::new(&loaded, &machine, None, &never);
         let ids = ["scalar-i8", "scalar", "scalar-i8", "scalar-i8"];
         let kernels: Vec<Kernel> = ids.iter().map(|id| machine.kernel(id).expect("runs everywhere")).collect();
         let mut make = |kernel: Kernel| -> Result<Decoder<'_>> {

@@ -135,7 +135,7 @@ pub fn generation(
         sampling: "greedy".into(),
         timeout_s: plan.asked.timeout_s,
         threads: bench.machine.threads,
-        head: bench.head_as(bench.head)?.id().into(),
+        head: bench.head_id(plan.kernels.first())?.into(),
         activations: activations(bench.model().activations),
         kv_cache,
         kernels,

@@ -4,8 +4,9 @@ use super::bench::Bench;
 use crate::error::Result;
 use crate::output::note;
 use crate::progress::Progress;
-use kernels::{CodeTable, HeadFormat, Kernel, OutputHead};
+use kernels::{CodeTable, HeadFormat, Kernel};
 use model::builtin;
+use model::head::Head;
 use model::perplexity::{Score, Text, score_heads};
 use receipt::HeadEffect;
 
@@ -14,7 +15,7 @@ const WINDOW: usize = 128;
 const WINDOWS: usize = 2;
 
 /// The effect of a quantised head on perplexity, from the scores of the same tokens with the f16 head and with `own`.
-pub fn effect(f16: (&OutputHead, Score), own: (&OutputHead, Score), window: usize, text: &str) -> HeadEffect {
+pub fn effect(f16: (&Head, Score), own: (&Head, Score), window: usize, text: &str) -> HeadEffect {
     let (f16_nats, own_nats) = (f16.1.nats_per_token, own.1.nats_per_token);
     HeadEffect {
         head: own.0.id().into(),
@@ -30,12 +31,11 @@ pub fn effect(f16: (&OutputHead, Score), own: (&OutputHead, Score), window: usiz
     }
 }
 
-/// Measures how the bench's head changes perplexity and prints it on stderr. `None` for f16, and for synthetic models.
+/// Measures how the bench's head changes perplexity and prints it on stderr. `None` for one that is
+/// not quantised, and for synthetic models.
 pub fn announce(bench: &mut Bench<'_>, kernel: Kernel) -> Result<Option<HeadEffect>> {
-    if bench.head == HeadFormat::F16 {
-        return Ok(None);
-    }
-    let (model, own) = (bench.model(), bench.head_as(bench.head)?);
+    let Some(format) = bench.quantised_head() else { return Ok(None) };
+    let (model, own) = (bench.model(), bench.head_as(format)?);
     if bench.loaded.record.synthetic {
         let why = "the model is synthetic, text means nothing to it";
         note(format!("head: {} changes the logits; by how much was not measured: {why}", own.id()));
@@ -45,7 +45,7 @@ pub fn announce(bench: &mut Bench<'_>, kernel: Kernel) -> Result<Option<HeadEffe
     let text = Text { tokens: &tokens, window: WINDOW.min(model.config.context), max_windows: WINDOWS };
     let heads = [bench.head_as(HeadFormat::F16)?, own];
     let mut decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(text.window).build()?;
-    let progress = Progress::start(format!("measuring what the {} head does to perplexity", bench.head.name()), 100);
+    let progress = Progress::start(format!("measuring what the {} head does to perplexity", format.name()), 100);
     let scores = score_heads(&mut decoder, &heads, text, bench.stop, |done, total| {
         progress.set((done * 100 / total.max(1)) as u64);
     })?;

@@ -27,7 +27,7 @@ pub fn perplexity(
         text_sha256: String::new(),
         tokens: 0,
         window: text.window,
-        head: Some(bench.head_as(bench.head)?.id().to_owned()),
+        head: Some(bench.head_id(kernels.first())?.to_owned()),
         activations: activations(model.activations),
         kernels: Vec::new(),
         lut: None,

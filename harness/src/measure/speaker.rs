@@ -7,7 +7,7 @@ use crate::guests::{Failed, Guests, Process, excuse};
 use crate::load_model::Head;
 use crate::operation;
 use crate::worker::composition::{JobComposition, JobVoice};
-use kernels::{Family, HeadFormat};
+use kernels::Family;
 use model::known::Golden;
 use receipt::{GenerationKernel, GenerationRound, RowStatus, WithoutTime};
 use std::cell::RefCell;
@@ -15,7 +15,7 @@ use std::cell::RefCell;
 /// What is the same for all who generate texts of a model.
 pub struct Hall<'a> {
     model: &'a str,
-    head: HeadFormat,
+    head: Head,
     /// Tokens of prompt and answer.
     room: usize,
 }
@@ -23,7 +23,7 @@ pub struct Hall<'a> {
 impl<'a> Hall<'a> {
     /// The model and head of a bench.
     pub fn of(bench: &Bench<'a>, room: usize) -> Self {
-        Self { model: &bench.loaded.record.path, head: bench.head, room }
+        Self { model: &bench.loaded.record.path, head: bench.head.unwrap_or(Head::F16), room }
     }
 }
 
@@ -47,8 +47,7 @@ pub fn begin(
     without_time: &mut Vec<WithoutTime>,
 ) -> Result<Option<Foreign>> {
     let (id, family) = (guests.record(index).id.clone(), guests.family(index));
-    let job =
-        JobVoice { kernel: id.clone(), model: hall.model.into(), head: Head::from(hall.head), context: hall.room };
+    let job = JobVoice { kernel: id.clone(), model: hall.model.into(), head: hall.head, context: hall.room };
     let begun = guests.fresh(index).and_then(|mut process| process.voice(&job).map(|voiced| (process, voiced)));
     let begun = excuse(&id, begun, without_time)?;
     Ok(begun.map(|(process, voiced)| {

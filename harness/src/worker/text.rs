@@ -11,10 +11,11 @@ use crate::measure::bench::packed;
 use crate::measure::generation::greedy;
 use crate::measure::rounds::timed;
 use kernels::random::SplitMix64;
-use kernels::{CodeTable, HeadFormat, Kernel, OutputHead};
+use kernels::{CodeTable, HeadFormat, Kernel};
 use model::decoder::Decoder;
 use model::generate::Session;
 use model::hash::sha256_hex;
+use model::head::Head;
 use model::kernel_weights::KernelWeights;
 use model::perplexity::Text;
 use model::sampler::argmax;
@@ -40,7 +41,7 @@ pub struct Texts {
 struct Loaded {
     spec: String,
     model: Model,
-    head: Arc<OutputHead>,
+    head: Arc<Head>,
     weights: Option<Arc<Weights>>,
 }
 
@@ -93,7 +94,7 @@ impl Texts {
             self.loaded = None;
             let model = load_model::load(spec, None, machine)?.model;
             let made = model.head(HeadFormat::F16, machine.features, &mut machine.team()?)?;
-            let head = Arc::new(Chooser::new(&model, machine).head(made)?);
+            let head = Arc::new(Chooser::new(&model, machine).head(made)?.into());
             self.loaded = Some(Loaded { spec: spec.to_owned(), model, head, weights: None });
         }
         self.loaded.as_mut().ok_or_else(|| Error::failed("no model is loaded"))

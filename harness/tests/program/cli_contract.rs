@@ -264,6 +264,30 @@ fn quantised_heads_are_never_silent() {
     assert!(text(&receipt["generation"], "head").starts_with("q4"), "{receipt:#}");
 }
 
+/// A head that the file stores as a ternary matrix is multiplied as one, unless f16 rows are asked for, and is not
+/// called quantised; where there is none it is refused.
+#[test]
+fn a_ternary_head_is_taken_where_the_file_has_one() {
+    let file = scenarios().join("model/tiny/qwen3.gguf");
+    let of_file = |head: &str| {
+        let report = json(&format!("perplexity --quick --threads 1 --json --model {} {head}", file.display()));
+        (text(&report, "head").to_owned(), report["perplexity"].as_f64().expect("a number"), report)
+    };
+    let [(own, nats, report), (asked, again, _), (rows, f16, _)] = ["", "--head ternary", "--head f16"].map(of_file);
+    assert_eq!((&own[..], &asked[..], nats), ("ternary", "ternary", again));
+    assert!(report["head_effect"].is_null(), "{report}");
+    // Activations of the head are int8 too, which is no more than what they are everywhere else.
+    assert!(rows.starts_with("f16-") && nats != f16 && (nats / f16 - 1.0).abs() < 1e-3, "{nats}, {f16}");
+    let folder = Folder::new();
+    let (scenario, out) = (folder.small(8), folder.at("run"));
+    let compare = format!("compare --scenario {scenario} --quick --kernels scalar-groups --json --out {out}");
+    let printed = json(&format!("{compare} --model {}", file.display()));
+    let receipt = read_json(text(&printed, "receipt"));
+    assert_eq!((text(&receipt["generation"], "head"), receipt["head_effect"].is_null()), ("ternary", true));
+    let why = ["--head ternary", "\"token_embd.weight\"", "F16", "--head f16"];
+    refused("generate --prompt a --max-tokens 1 --kernel scalar-i8 --head ternary", 5, &why);
+}
+
 /// The first half of a comparison, in a folder whose files go to `earlier`, whoever wrote them.
 #[test]
 fn micro_is_the_first_half() {

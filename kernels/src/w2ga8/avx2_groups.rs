@@ -14,7 +14,7 @@
 //! half a block (two planes, 2 `madd`), one of 256 is two blocks, whose int32 sums are added. Scales are f32: 2.25 bits
 //! a weight with groups of 128.
 //!
-//! Counted (`tritbench count`), inner loop, per 64 weights: 10.00 instructions, 9.50 of them vector, 2.69 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 9.94 instructions, 9.44 of them vector, 2.62 memory reads.
 //! That is with groups of 128. `avx2-i8-tile8` has 9.75 and 9.31. On an AMD EPYC (family 25 model 17) it runs at 0.97
 //! of that kernel's speed in L2 (1024 x 2560, medians of five runs in turn on a loaded machine), and from memory at
 //! 0.90 (6912 x 2560): it reads 1.125 times the bytes.

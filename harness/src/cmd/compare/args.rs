@@ -64,9 +64,10 @@ pub struct CompareArgs {
     /// How the model's file is read
     #[command(flatten)]
     pub layout: LayoutArgs,
-    /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
-    #[arg(long, value_enum, ignore_case = true, default_value_t = Head::F16)]
-    pub head: Head,
+    /// Output head: f16 rows, or rows quantised to 8 or 4 bits, which changes the logits; by default ternary where the
+    /// file stores it so and the kernel can multiply it, else f16
+    #[arg(long, value_enum, ignore_case = true)]
+    pub head: Option<Head>,
     /// Kernel for batches of prompt tokens: same (each kernel its own), an id, or auto to measure. Another packing
     /// needs a second copy of the weights
     #[arg(long, value_parser = words::name, value_name = "same|auto|ID", default_value = "same")]

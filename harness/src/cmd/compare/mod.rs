@@ -14,7 +14,6 @@ use crate::choose::skipping::skipping;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::scenario::Scenario;
-use kernels::HeadFormat;
 use model::sparse_ffn::Sparsity;
 use plan::{Plan, Texts};
 use receipt::Outcome;
@@ -29,7 +28,7 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
         scenario.require_micro()?;
     }
     let sparsity = skipping(args.dense, None);
-    let texts = Texts { head: args.head.into(), sparsity, prefill: PrefillPolicy::parse(&args.prefill_kernel)? };
+    let texts = Texts { head: args.head, sparsity, prefill: PrefillPolicy::parse(&args.prefill_kernel)? };
     measure(&args.measure, scenario, texts, out)
 }
 
@@ -38,7 +37,7 @@ pub fn run_micro(args: &MeasureArgs, out: &Output) -> Result<()> {
     let mut scenario = Scenario::load(&args.scenario)?;
     scenario.require_micro()?;
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
-    let texts = Texts { head: HeadFormat::F16, sparsity: Sparsity::Dense, prefill: PrefillPolicy::Same };
+    let texts = Texts { head: None, sparsity: Sparsity::Dense, prefill: PrefillPolicy::Same };
     measure(args, scenario, texts, out)
 }
 

@@ -5,11 +5,12 @@ use crate::count::{self, Call, Counted, Method, Model, Subject};
 use crate::error::{Exit, Result};
 use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
+use crate::load_model::Head;
 use crate::measure::{beside, end_to_end, head, limits, perplexity};
 use crate::output::note;
 use crate::progress::Progress;
 use crate::registered;
-use kernels::{ActivationRule, Family, HeadFormat, Kernel, KernelDescriptor, Needs, Operation};
+use kernels::{ActivationRule, Family, Kernel, KernelDescriptor, Needs, Operation};
 use receipt::judge::bound;
 use receipt::{Unsupported, WithoutTime};
 
@@ -122,13 +123,15 @@ pub fn counts(run: &mut Run<'_>) -> Result<()> {
     run.save()
 }
 
-/// Measures what a quantised output head does to perplexity, before anything is generated with it.
+/// Settles which output head all texts have, and measures what a quantised one does to perplexity, before anything is
+/// generated with it.
 pub fn heads(run: &mut Run<'_>) -> Result<()> {
     let scenario = &run.plan.scenario;
     let used = scenario.generate.is_some() || scenario.perplexity.is_some();
     let speakers = run.speakers().0;
     let fastest = speakers.iter().rfind(|k| k.descriptor().exact()).or(speakers.last());
     let (Some(bench), Some(&kernel), true) = (&mut run.bench, fastest, used) else { return Ok(()) };
+    bench.settle_head(&speakers, run.guests.to_speak().is_empty())?;
     run.receipt.head_effect = head::announce(bench, kernel)?;
     let by_token = bench.model().activations == ActivationRule::Token;
     let asked = scenario.generate.as_ref().is_some_and(|g| g.goldens) && bench.loaded.known.is_some();
@@ -136,7 +139,7 @@ pub fn heads(run: &mut Run<'_>) -> Result<()> {
         note("activations: known answers are those of one scale a token; they are not checked");
     }
     let goldens = asked && by_token;
-    if bench.head != HeadFormat::F16 && goldens {
+    if bench.head != Some(Head::F16) && goldens {
         note("head: known answers are those of the f16 head; they are checked with it");
     }
     Ok(())

@@ -5,21 +5,22 @@ use crate::choose::able;
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::error::{Error, Result};
 use crate::guests::Guests;
-use crate::load_model::{Loaded, Reading, load_if};
+use crate::load_model::{Head, Loaded, Reading, load_if};
 use crate::machine::{Machine, memory};
 use crate::measure::end_to_end;
 use crate::output::note;
 use crate::runs::{RunFolder, new_receipt};
 use crate::scenario::{Scaling, Scenario};
 use crate::{bitnet_environment, build_info, estimate, registered};
-use kernels::{HeadFormat, Kernel, Layout};
+use kernels::{Kernel, Layout};
 use model::sparse_ffn::Sparsity;
 use model::weights::Opened;
 use receipt::{KernelRecord, Receipt};
 
 /// How texts are generated and scored.
 pub struct Texts {
-    pub head: HeadFormat,
+    /// None: the one that suits the file and the kernels.
+    pub head: Option<Head>,
     /// Whether a kernel that skips zero gates is measured too, in a row of its own.
     pub sparsity: Sparsity,
     pub prefill: PrefillPolicy,
@@ -127,7 +128,9 @@ impl Plan {
                 packings.push(layout);
             }
         }
-        let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
+        let (model, head) = (&loaded.model, matches!(self.texts.head, None | Some(Head::Ternary)));
+        let head = |packing| if head { model.ternary_head_bytes(packing) } else { 0 };
+        let bytes = packings.iter().map(|&packing| model.packed_bytes(packing) + head(packing)).sum();
         let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
         memory::require_memory(bytes, &what)
     }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::load_model;
 use crate::machine::Machine;
-use crate::measure::bench::packed;
+use crate::measure::bench::{no_ternary_head, packed, ternary_head};
 use crate::measure::generation::{Said, greedy};
 use crate::measure::own_threads::Busy;
 use crate::measure::plays::{feed_block, feed_prompt};
@@ -14,9 +14,10 @@ use crate::measure::records::decode_times_ns;
 use crate::measure::rounds::ThreadUsage;
 use crate::worker::composition::{Composed, JobComposition, JobScore, JobTurn, JobVoice, Scored, Turned, Voiced};
 use kernels::foreign;
-use kernels::{CodeTable, F32Ops, HeadFormat, Kernel, OutputHead};
+use kernels::{CodeTable, F32Ops, Kernel};
 use model::decoder::Decoder;
 use model::generate::{Request, Session};
+use model::head::{Head, TernaryHead};
 use model::kernel_weights::KernelWeights;
 use model::perplexity::{self, Text};
 use model::weights::{Model, Weights};
@@ -28,7 +29,7 @@ pub struct Voice {
     job: JobVoice,
     model: &'static Model,
     weights: Arc<Weights>,
-    heads: Vec<(HeadFormat, Arc<OutputHead>)>,
+    heads: Vec<(load_model::Head, Arc<Head>)>,
     ops: F32Ops,
     threads: usize,
     decoder: Decoder<'static>,
@@ -48,7 +49,7 @@ impl Voice {
                 (model, weights, Vec::new(), Chooser::new(model, machine).ops()?)
             }
         };
-        let head = head_as(job.head.into(), model, machine, &mut heads)?;
+        let head = head_as(job.head, (model, kernel), machine, &mut heads)?;
         let decoder = Decoder::of(model, KernelWeights::new(kernel, Arc::clone(&weights))?, head);
         let decoder = decoder.team(machine.team()?).features(machine.features).ops(ops).context(job.context).build()?;
         let voiced = Voiced { bytes_per_token: decoder.bytes_per_token() };
@@ -96,19 +97,28 @@ impl Voice {
     }
 }
 
-/// The head in a number format, chosen as for this program's own kernels.
+/// The head that is asked for, chosen as for this program's own kernels.
 fn head_as(
-    format: HeadFormat,
-    model: &'static Model,
+    asked: load_model::Head,
+    (model, kernel): (&'static Model, Kernel),
     machine: &Machine,
-    heads: &mut Vec<(HeadFormat, Arc<OutputHead>)>,
-) -> Result<Arc<OutputHead>> {
-    if let Some((_, head)) = heads.iter().find(|(of, _)| *of == format) {
+    heads: &mut Vec<(load_model::Head, Arc<Head>)>,
+) -> Result<Arc<Head>> {
+    if let Some((_, head)) = heads.iter().find(|(of, _)| *of == asked) {
         return Ok(Arc::clone(head));
     }
-    let head = model.head(format, machine.features, &mut machine.team()?)?;
-    let head = Arc::new(Chooser::new(model, machine).head(head)?);
-    heads.push((format, Arc::clone(&head)));
+    let head = match asked.rows() {
+        Some(format) => {
+            let head = model.head(format, machine.features, &mut machine.team()?)?;
+            Head::from(Chooser::new(model, machine).head(head)?)
+        }
+        None => {
+            let packed = ternary_head(model, machine, kernel)?.map_err(|why| no_ternary_head(model, &why))?;
+            Head::from(TernaryHead::new(kernel, Arc::new(packed)))
+        }
+    };
+    let head = Arc::new(head);
+    heads.push((asked, Arc::clone(&head)));
     Ok(head)
 }
 
