@@ -73,8 +73,8 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// The embedding, vocab x dim, where the file is mapped.
     pub embedding: Rows,
-    /// Which activations share a scale: by the architecture, unless whoever loaded the model chooses another rule before
-    /// anything is computed.
+    /// Which activations share a scale: by the architecture, unless whoever loaded the model chooses another rule
+    /// before anything is computed.
     pub activations: ActivationRule,
     /// What the output head is made of: the embedding where they are tied.
     output: Rows,
@@ -145,8 +145,8 @@ impl Model {
         if self.config.tied { Ok(()) } else { self.output.check(&mut loading.team, loading.progress) }
     }
 
-    /// What the model's matrices and activations ask of a kernel. Reads weights where their encoding alone does not tell and
-    /// [`Self::check_weights`] has not: as many as it takes.
+    /// What the model's matrices and activations ask of a kernel. Reads weights where their encoding alone does not tell
+    /// and [`Self::check_weights`] has not: as many as it takes.
     ///
     /// # Errors
     /// Those of [`Self::check_weights`], as far as it reads.

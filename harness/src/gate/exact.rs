@@ -55,8 +55,8 @@ pub fn output_of(cell: &JobCell) -> (String, String) {
     (cell.kernel.clone(), subject(cell))
 }
 
-/// `gemv 256x2560`, without residency: an output does not depend on it, with what shares a scale where that is a choice;
-/// or `decode, built-in model`.
+/// `gemv 256x2560`, without residency: an output does not depend on it, with what shares a scale where that is a
+/// choice; or `decode, built-in model`.
 fn subject(cell: &JobCell) -> String {
     let JobCell { op, m, k, tokens, text, .. } = cell;
     match text {

@@ -252,8 +252,8 @@ fn code_3_and_bad_scales() {
     ]);
 }
 
-/// A scale of a group that is no number, also where a text begins without reading all weights: named with its tensor and
-/// its place, also where all groups of the file agree otherwise.
+/// A scale of a group that is no number, also where a text begins without reading all weights: named with its tensor
+/// and its place, also where all groups of the file agree otherwise.
 #[test]
 fn bad_scales_of_groups() {
     let folder = Folder::new();

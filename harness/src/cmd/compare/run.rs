@@ -51,8 +51,8 @@ impl<'a> Run<'a> {
         Ok(Self { plan, kernels, bench, needs, guests, folder, receipt, start: Instant::now() })
     }
 
-    /// The kernels that can multiply the model's weights by its rule, and those that cannot, with the reason; libraries'
-    /// kernels are among these alone.
+    /// The kernels that can multiply the model's weights by its rule, and those that cannot, with the reason; of
+    /// libraries' kernels the latter alone.
     pub fn speakers(&self) -> (Vec<Kernel>, Vec<WithoutTime>) {
         let mut mute = self.guests.mute();
         let speaks = |kernel: &&Kernel| match kernel.descriptor().can_run(self.needs) {
