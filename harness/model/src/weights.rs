@@ -145,8 +145,8 @@ impl Model {
         if self.config.tied { Ok(()) } else { self.output.check(&mut loading.team, loading.progress) }
     }
 
-    /// What the model's matrices and activations ask of a kernel. Reads weights where their encoding alone does not tell
-    /// and [`Self::check_weights`] has not: as many as it takes.
+    /// What the model's matrices and activations ask of a kernel. Reads weights where their encoding alone does not
+    /// tell and [`Self::check_weights`] has not: as many as it takes.
     ///
     /// # Errors
     /// Those of [`Self::check_weights`], as far as it reads.

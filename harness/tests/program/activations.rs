@@ -82,7 +82,8 @@ fn what_is_no_rule_is_refused() {
 fn scenario(folder: &Folder, more: &str) -> String {
     let text = format!(
         "name = \"rules\"\nsummary = \"s\"\nanalysis = \"a\"\n{more}\n\
-         kernels = [\"scalar\", \"scalar-i8\", \"scalar-groups\"]\n[micro]\nrounds = 9\nepoch_us = 100\nresidency = [\"llc\"]\ngemv = [\"32x512\"]\n\
+         kernels = [\"scalar\", \"scalar-i8\", \"scalar-groups\"]\n\
+         [micro]\nrounds = 9\nepoch_us = 100\nresidency = [\"llc\"]\ngemv = [\"32x512\"]\n\
          [generate]\nprompt = \"ROMEO:\"\nmax_tokens = 3\nrounds = 1\ngoldens = true\n\
          [perplexity]\nwindows = 1\nwindow = 16\n"
     );
