@@ -169,7 +169,8 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         return out.json(&report);
     }
     out.line(format!(
-        "perplexity {:.4} ({:.6} nats/token over {} tokens in windows of {}; kernel {}, activations by {}, head {}, codes read as {:?})",
+        "perplexity {:.4} ({:.6} nats/token over {} tokens in windows of {}; kernel {}, activations by {}, head {}, \
+         codes read as {:?})",
         report.perplexity,
         report.nats_per_token,
         report.tokens,

@@ -147,7 +147,7 @@ mod tests {
         serde_json::from_value(said).expect("an offer")
     }
 
-    /// A kernel with scales of groups, as a worker of this build says it, or with `None` one of before there were rules.
+    /// A kernel with scales of groups, as a worker of this build says it, or without rules as one from before them.
     fn grouped(rules: Option<&[&str]>) -> Vec<Offer> {
         let mut said = serde_json::json!({"id": "g", "family": "W2gA8", "exact": true, "ops": ["gemv"]});
         if let Some(rules) = rules {

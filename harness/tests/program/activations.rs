@@ -81,8 +81,9 @@ fn what_is_no_rule_is_refused() {
 /// A scenario with one small product and texts.
 fn scenario(folder: &Folder, more: &str) -> String {
     let text = format!(
-        "name = \"rules\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\", \"scalar-i8\", \"scalar-groups\"]\n\
-         {more}\n[micro]\nrounds = 9\nepoch_us = 100\nresidency = [\"llc\"]\ngemv = [\"32x512\"]\n\
+        "name = \"rules\"\nsummary = \"s\"\nanalysis = \"a\"\n{more}\n\
+         kernels = [\"scalar\", \"scalar-i8\", \"scalar-groups\"]\n\
+         [micro]\nrounds = 9\nepoch_us = 100\nresidency = [\"llc\"]\ngemv = [\"32x512\"]\n\
          [generate]\nprompt = \"ROMEO:\"\nmax_tokens = 3\nrounds = 1\ngoldens = true\n\
          [perplexity]\nwindows = 1\nwindow = 16\n"
     );

@@ -128,6 +128,27 @@ fn texts_are_generated_scored_and_counted() {
     printed(&["receipt", "verify", &out]);
 }
 
+/// The interface has one scale a token: by another rule a library's kernel has its products, and no text.
+#[test]
+fn texts_by_another_rule_are_unsupported() {
+    let folder = TempDir::new().expect("a folder");
+    let (scenario, out) = (text_scenario(folder.path()), folder.path().join("run").display().to_string());
+    let plain = library(folder.path(), "kernels/examples/guest/plain.c", &[]);
+    let args = ["compare", "--scenario", &scenario, "--kernels", "scalar-groups,plain-c", "--activations", "128"];
+    succeeds(run(&[&args[..], &["--out", &out, "--kernel-library", &plain]].concat()[..]));
+    let receipt = read_json(folder.path().join("run/receipt.json"));
+    for (part, rows) in [("generation", "without_time"), ("perplexity", "without_score")] {
+        let ids: Vec<_> = list(&receipt[part], "kernels").iter().map(|kernel| text(kernel, "kernel")).collect();
+        assert_eq!(ids, ["scalar-groups"], "{part}");
+        let [row] = &list(&receipt[part], rows)[..] else { panic!("one row: {receipt:#}") };
+        assert_eq!((text(row, "kernel"), text(row, "status")), ("plain-c", "unsupported"));
+        assert_eq!(text(row, "why"), "kernel plain-c takes activations by the rule token, not 128");
+    }
+    let timed = |cell: &serde_json::Value| list(cell, "entries").iter().any(|entry| entry["kernel"] == "plain-c");
+    assert!(list(&receipt, "micro").iter().any(timed), "its product has one scale a token");
+    printed(&["receipt", "verify", &out]);
+}
+
 /// The run goes on without a kernel that fails in a text, and says so.
 #[test]
 fn a_fault_in_a_text_is_a_row() {

@@ -36,7 +36,7 @@ fn shares(receipt: &Receipt, family: Family) -> Option<Table> {
     let any = rows.iter().flat_map(|r| &r.cells).any(|c| matches!(c.value, Value::Percent(_)));
     let table = of_family("limits", family, columns).rows(rows);
     let title = format!("{}: share of the bound", query::family_in(receipt, family));
-    any.then(|| Table { title, ..table })
+    any.then_some(Table { title, ..table })
 }
 
 fn share(cell: &MicroCell, kernel: &str) -> Cell {
