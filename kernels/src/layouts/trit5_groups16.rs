@@ -1,11 +1,11 @@
 //! `trit5x16x640`: 16 rows interleaved, five ternary weights a byte in groups of 128 whose f16 scales lie behind their
-//! codes: 1.75 bits a weight with its scales, exactly what llama.cpp's five-trit blocks of 128 take in a file.
+//! codes: 1.75 bits a weight with its scales, exactly what PTQ1_0 (of PrismML's fork of llama.cpp) takes in a file.
 //!
-//! A line is 64 bytes: dword lane r belongs to row r. A super-block is 640 k in 32 lines. Byte j of line i is `v4 + 85
-//! * t4` as in [`super::trit5`], where v4 has four trits base 3, and trit tp is the code at k = 128p + 4i + j of the
-//! super-block. So each of the five planes is a group, as in [`super::planes16`], and no sum of a plane is joined with
-//! another. Behind the lines are the scales of the five groups as f16, for each group those of the 16 rows (32 bytes),
-//! and nothing in the last half of the third line: no line of codes lies in two cache lines.
+//! A line is 64 bytes: dword lane r belongs to row r. A super-block is 640 k in 32 lines. Its byte j in line i is
+//! `v4 + 85 * t4` as in [`super::trit5`], where v4 has four trits base 3, and trit tp is the code at k = 128p + 4i + j
+//! of the super-block. So each of the five planes is a group, as in [`super::planes16`], and no sum of a plane is
+//! joined with another. Behind the lines are the scales of the five groups as f16, for each group those of the 16 rows
+//! (32 bytes), and nothing in the last half of the third line: no line of codes lies in two cache lines.
 //!
 //! What is left of k are single blocks of 128 k, a group each, at 2 bits: 8 lines with code j of plane p of line i, at
 //! bits 2p, for k = 32p + 4i + j of the block, and a line with the scales of 16 rows in its first half. 2.25 bits a

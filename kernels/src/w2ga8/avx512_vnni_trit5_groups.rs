@@ -20,8 +20,8 @@
 //! speed in L2 (1024 x 2560, 128 Gw/s, medians of ten runs in turn on a loaded machine) and at 0.87 from memory (6912 x
 //! 2560), where it reads 1.094 times the bytes.
 //!
-//! From the prototypes of this project (layout T, 0.957 there). llama.cpp's kernel for such blocks extracts digits with
-//! multiplications.
+//! From the prototypes of this project (layout T, 0.957 there). Kernels for PTQ1_0, as for TQ1_0 of llama.cpp, extract
+//! digits with multiplications.
 //!
 //! # Exact
 //! The decoder is exact for every byte that packing writes. `vpdpbusd` does not saturate; the sum of a plane is within
