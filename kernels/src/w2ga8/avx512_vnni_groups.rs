@@ -40,6 +40,7 @@
 //! additions, but more registers than there are.
 
 mod gemm;
+mod lines;
 
 use crate::K_SLACK;
 use crate::cpu::CpuFeatures;
@@ -50,6 +51,7 @@ use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use crate::w2ga8::group_starts::{FLUSH, Start, with_starts};
 use crate::x86_64::lanes::{quad, together};
 use crate::x86_64::panel_rows::store_16_f32 as store;
+use lines::{Line, PREFETCH_BYTES, Scales, scale};
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
@@ -66,13 +68,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     ..KernelDescriptor::w2ga8(&planes16::LAYOUT, gemv)
 };
 
-/// How far ahead of the loads codes are fetched into the cache: the best of 512 to 6144 B in the prototypes (Zen 4).
-const PREFETCH_BYTES: usize = 4096;
-
 type Quad = [i8; 4];
-type Line = [u8; LINE];
-/// Scales of a group of the sixteen rows, f16.
-type Scales = [u8; SCALE_BYTES];
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn gemv(args: GemvGroups<'_>) {
@@ -179,7 +175,10 @@ fn panels<
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn add<const PLANES: usize, const RULE: u8, const TWO_LEVELS: bool>(acc: __m512, block: &SuperBlock<'_>) -> __m512 {
-    if RULE == BY_32 { add_by_32::<PLANES, TWO_LEVELS>(acc, block) } else { add_whole::<PLANES, RULE, TWO_LEVELS>(acc, block) }
+    match RULE {
+        BY_32 => add_by_32::<PLANES, TWO_LEVELS>(acc, block),
+        _ => add_whole::<PLANES, RULE, TWO_LEVELS>(acc, block),
+    }
 }
 
 #[inline]
@@ -327,12 +326,4 @@ fn ask_for_scales<const TWO_LEVELS: bool>(scales: &[Scales], groups: usize) {
     for line in 0..(groups * SCALE_BYTES).div_ceil(LINE) {
         ahead::<TWO_LEVELS>(scales[2 * line].as_ptr(), PREFETCH_BYTES);
     }
-}
-
-/// The scales of a group as f32.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn scale(scales: &Scales) -> __m512 {
-    // SAFETY: 16 f16 are 32 bytes; the load needs no alignment.
-    _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(scales.as_ptr().cast()) })
 }

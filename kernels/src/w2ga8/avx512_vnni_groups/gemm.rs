@@ -15,10 +15,10 @@
 //!
 //! From the prototypes of this project. 24 tokens a tile, as without groups, do not leave registers for the f32 sums.
 
-use super::{LINE, Line, PREFETCH_BYTES, SCALE_BYTES, scale};
+use super::lines::{Line, PREFETCH_BYTES, scale};
 use crate::activation::{ActivationRule, QuantizedActivations};
 use crate::descriptor::GemmGroups;
-use crate::layouts::planes16::{ROWS, super_bytes, super_k};
+use crate::layouts::planes16::{LINE, ROWS, SCALE_BYTES, super_bytes, super_k};
 use crate::padded_k;
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
