@@ -52,13 +52,8 @@ pub(crate) static GROUPS_OF_256: Layout = Layout {
 
 static FORMS: [&Layout; 3] = [&GROUPS_OF_64, &LAYOUT, &GROUPS_OF_256];
 
-const FORM: Layout = Layout {
-    rows: ROWS,
-    block_k: BLOCK_K,
-    block_bytes: super_bytes(BLOCK_K, 128),
-    forms: || &FORMS,
-    ..Layout::PLAIN
-};
+const FORM: Layout =
+    Layout { rows: ROWS, block_k: BLOCK_K, block_bytes: super_bytes(BLOCK_K, 128), forms: || &FORMS, ..Layout::PLAIN };
 
 pub(crate) const ROWS: usize = 16;
 /// What k is padded to: the smallest super-block.

@@ -50,13 +50,13 @@ mod per32;
 mod scaled;
 
 use self::block::{Scales, for_each_panel, four_times, load, planes, sums};
-use crate::x86_64::panel_rows::store_8_f32 as store;
 use crate::activation::ActivationRule;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvGroups, KernelDescriptor};
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, LAYOUT, ROWS};
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, with_prefetch};
+use crate::x86_64::panel_rows::store_8_f32 as store;
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {

@@ -58,7 +58,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
         .with(CpuFeatures::GFNI),
     multiply: Some("vpdpbusd-zmm"),
     tile: (ROWS, 1),
-    builds_on: Some("avx2-groups"),
+    builds_on: Some("avx512-vnni-groups"),
     summary: "five trits a byte in planes that are groups, decoded as in avx512-vnni-trit5: scaled without a join",
     rules: &[ActivationRule::Token, ActivationRule::Per256, ActivationRule::Per128],
     prefetches: &Prefetch::ALL,

@@ -42,8 +42,8 @@ use crate::descriptor::{GemvGroups, KernelDescriptor};
 use crate::layouts::planes16::{LAYOUT, LINE, ROWS, SCALE_BYTES, super_bytes, super_k};
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead};
-use crate::x86_64::panel_rows::store_8_f32;
 use crate::x86_64::lanes::{quad, together};
+use crate::x86_64::panel_rows::store_8_f32;
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {

@@ -17,12 +17,12 @@
 //! product in place of an addition (0.74, with spills); numbers for all eight lanes, which save the broadcasts (0.84).
 
 use super::block::{for_each_panel, load, planes};
-use crate::x86_64::panel_rows::store_8_f32 as store;
 use crate::MAX_K_I8;
 use crate::descriptor::GemvGroups;
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, ROWS};
 use crate::placement::at_cache_line;
 use crate::prefetch::with_prefetch;
+use crate::x86_64::panel_rows::store_8_f32 as store;
 use std::arch::x86_64::*;
 
 /// Planes of a block, which are units of the rule.

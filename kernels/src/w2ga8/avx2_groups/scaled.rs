@@ -7,12 +7,12 @@
 //! 0.97 and 0.96 by blocks of 256, 0.90, 0.97 and 0.88 by blocks of 128.
 
 use super::block::{Scales, for_each_panel, four_times, load, planes, sums};
-use crate::x86_64::panel_rows::store_8_f32 as store;
 use crate::activation::ActivationRule;
 use crate::descriptor::GemvGroups;
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, ROWS};
 use crate::placement::at_cache_line;
 use crate::prefetch::with_prefetch;
+use crate::x86_64::panel_rows::store_8_f32 as store;
 use std::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma")]

@@ -230,9 +230,8 @@ fn add_lines<const T: usize>(sums: &mut [__m512i; T], lines: &[Line], x: &[[i32;
     let mut odd = [_mm512_setzero_si512(); T];
     for (lines, x) in lines.as_chunks::<2>().0.iter().zip(x.as_chunks::<2>().0) {
         // SAFETY: lines have 64 bytes; the loads need no alignment.
-        let (a, b) = unsafe {
-            (_mm512_loadu_si512(lines[0].as_ptr().cast()), _mm512_loadu_si512(lines[1].as_ptr().cast()))
-        };
+        let (a, b) =
+            unsafe { (_mm512_loadu_si512(lines[0].as_ptr().cast()), _mm512_loadu_si512(lines[1].as_ptr().cast())) };
         let (a, b) = (_mm512_and_si512(a, mask), _mm512_and_si512(b, mask));
         for t in 0..T {
             sums[t] = _mm512_dpbusd_epi32(sums[t], a, _mm512_set1_epi32(x[0][t]));
