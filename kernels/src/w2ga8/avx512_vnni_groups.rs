@@ -251,12 +251,12 @@ fn add_whole<const PLANES: usize, const RULE: u8, const TWO_LEVELS: bool>(
         2 => [join(p0, p1), _mm512_srai_epi32::<4>(join(p2, p3)), p0, p0],
         _ => [_mm512_add_epi32(join(p0, p1), _mm512_srai_epi32::<4>(join(p2, p3))), p0, p0, p0],
     };
-    for g in 0..groups {
+    for (g, &exact) in exact.iter().enumerate().take(groups) {
         let mut scale = scale(&block.scales[g]);
         if RULE == BLOCKS {
             scale = _mm512_mul_ps(scale, _mm512_set1_ps(block.starts[0].factors[g * PLANES]));
         }
-        acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact[g]), scale, acc);
+        acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact), scale, acc);
     }
     acc
 }
