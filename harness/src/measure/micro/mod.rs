@@ -333,7 +333,7 @@ mod tests {
     use super::*;
     use crate::scenario::{Scaling, Shape};
     use kernels::registry;
-    use kernels::{ActivationRule, Operation};
+    use kernels::{ActivationRule, Operation, ScaleUnit};
 
     fn kernels_of(family: Family) -> Vec<Kernel> {
         let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
@@ -390,7 +390,7 @@ mod tests {
         }
     }
 
-    /// Whoever lacks the rule is named; all others computed the same, and with other scales something else.
+    /// Whoever lacks the rule or the groups is named; all others computed the same, and with other scales something else.
     #[test]
     fn cells_of_groups_say_what_shares_a_scale() {
         let mut outputs = Vec::new();
@@ -404,8 +404,10 @@ mod tests {
             let all = kernels_of(Family::W2gA8).len();
             assert_eq!(cell.entries.len() + cell.without_time.len(), all + 1, "the last is timed twice");
             for row in &cell.without_time {
-                let lacks = registry::find(&row.kernel).is_some_and(|d| !d.rules.contains(&rule));
-                assert!(row.status == RowStatus::Unsupported && lacks && row.why.contains("rule"), "{row:?}");
+                let d = registry::find(&row.kernel).expect("registered");
+                let (rule, groups) = (!d.rules.contains(&rule), !d.takes(ScaleUnit::Group(group)));
+                let named = if groups { "takes a scale for each" } else { "rule" };
+                assert!(row.status == RowStatus::Unsupported && (rule || groups) && row.why.contains(named), "{row:?}");
             }
         }
         let exact = run(Operation::Gemv, Family::W2A8, Residency::Cache, true);
