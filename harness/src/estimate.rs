@@ -77,7 +77,8 @@ fn families<'k>(cell: Cell, kernels: &[&'k KernelRecord]) -> impl Iterator<Item 
     let op = operation::recorded(cell.op);
     let with: Vec<&KernelRecord> = kernels.iter().filter(|k| k.ops.contains(&op)).copied().collect();
     Family::ALL.into_iter().filter_map(move |family| {
-        let kernels: Vec<&KernelRecord> = with.iter().filter(|k| k.family == family).copied().collect();
+        let in_cell = |k: &&&KernelRecord| k.family == family && cell.is_for(operation::family_of_kernels(family));
+        let kernels: Vec<&KernelRecord> = with.iter().filter(in_cell).copied().collect();
         (!kernels.is_empty()).then_some(kernels)
     })
 }

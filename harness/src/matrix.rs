@@ -77,7 +77,7 @@ impl MatrixArgs {
         if products > MAX_PRODUCTS {
             return Err(wrong(format!("{products} products a call are more than {MAX_PRODUCTS}; take a smaller one")));
         }
-        Ok(Product { op, shape, tokens, only: None })
+        Ok(Product { op, shape, tokens, only: None, scaling: None })
     }
 
     /// The residencies asked for, of all operations.
@@ -155,7 +155,7 @@ fn fits(product: &Product, l2: L2) -> Result<()> {
 pub fn require_memory(cells: &[Cell], kernels: &[Kernel], last_level_cache_bytes: u64) -> Result<()> {
     let needs = cells.iter().flat_map(|&cell| {
         Family::ALL.map(|family| {
-            let has = |kernel: &Kernel| kernel.descriptor().family() == family;
+            let has = |kernel: &Kernel| cell.is_for(family) && kernel.descriptor().family() == family;
             let kernels: Vec<Kernel> = with_operation(cell, kernels).into_iter().filter(has).collect();
             let bytes = if kernels.is_empty() { 0 } else { operands::bytes(cell, &kernels, last_level_cache_bytes) };
             (bytes, cell)
@@ -262,7 +262,8 @@ mod tests {
 
     #[test]
     fn a_named_shape_must_fit_l2() {
-        let product = |m, k| Product { op: Operation::Gemv, shape: Shape { m, k }, tokens: 1, only: None };
+        let product =
+            |m, k| Product { op: Operation::Gemv, shape: Shape { m, k }, tokens: 1, only: None, scaling: None };
         fits(&product(1536, 2560), two_mib(1)).expect("fits");
         let error = fits(&product(6912, 2560), two_mib(1)).expect_err("too large").to_string();
         let end = "is 1.0 MiB; at most 1536 rows of 2560 fit";
@@ -281,6 +282,7 @@ mod tests {
             tokens: 1,
             residency,
             scaling: Scaling::default(),
+            of_groups: false,
         };
         let small = cell(16, Residency::Llc);
         require_memory(&[small], &kernels, 1 << 20).expect("64 MiB at most");

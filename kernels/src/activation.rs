@@ -163,6 +163,12 @@ impl QuantizedActivations {
         &self.block_scales[..blocks]
     }
 
+    /// What the value at `index` is multiplied with to undo its quantisation: the scale of its block, or of a token
+    /// 1 / s, rounded.
+    pub fn factor(&self, index: usize) -> f32 {
+        self.rule.block().map_or_else(|| 1.0 / self.scale, |block| self.block_scales[index / block])
+    }
+
     /// The number that the value at `index` stands for, rounded once.
     pub fn dequantized(&self, index: usize) -> f32 {
         let value = f32::from(self.values[index]);

@@ -195,6 +195,9 @@ pub enum Gemv {
     Groups(unsafe fn(GemvGroups<'_>)),
     /// All operations of a foreign kernel, which has its own packing and its own form of activations.
     Foreign(&'static ForeignKernel),
+    /// The same of one that applies scales, given those of groups: products with all scales, that of a token too,
+    /// within [`crate::conformance::F32_BOUND`] of the sum of the terms' magnitudes.
+    ForeignGroups(&'static ForeignKernel),
 }
 
 /// What is listed of a kernel, and the functions it is called by: one `static` a kernel file, one line in its family's
@@ -289,15 +292,16 @@ impl KernelDescriptor {
         match self.gemv {
             Gemv::F32(_) => Family::W2A32,
             Gemv::I8(_) => Family::W2A8,
-            Gemv::Groups(_) => Family::W2gA8,
+            Gemv::Groups(_) | Gemv::ForeignGroups(_) => Family::W2gA8,
             Gemv::Foreign(foreign) => foreign.family(),
         }
     }
 
     /// Whether results equal the oracle bit for bit: integer sums do, and f32 sums whose order is laid down; those of
-    /// W2A32 kernels depend on an order of their own.
+    /// W2A32 kernels depend on an order of their own, and those of a library with scales of groups.
     pub fn exact(&self) -> bool {
-        self.family() != Family::W2A32 && !self.may_saturate
+        let own_order = self.family() == Family::W2A32 || matches!(self.gemv, Gemv::ForeignGroups(_));
+        !own_order && !self.may_saturate
     }
 
     /// Whether this kernel takes weights of so many scales: one of the tensor each does, those of groups only a kernel
@@ -357,7 +361,10 @@ impl KernelDescriptor {
 
     /// The foreign kernel that this describes, if it is one.
     pub fn foreign_kernel(&self) -> Option<&'static ForeignKernel> {
-        if let Gemv::Foreign(foreign) = self.gemv { Some(foreign) } else { None }
+        match self.gemv {
+            Gemv::Foreign(foreign) | Gemv::ForeignGroups(foreign) => Some(foreign),
+            Gemv::F32(_) | Gemv::I8(_) | Gemv::Groups(_) => None,
+        }
     }
 
     /// The name that receipts hold: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.

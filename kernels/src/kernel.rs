@@ -141,7 +141,9 @@ impl Kernel {
         let gemv = match self.descriptor.gemv {
             Gemv::F32(gemv) => gemv,
             Gemv::Foreign(foreign) => return foreign.gemv_f32(weights, rows, x, y),
-            Gemv::I8(_) | Gemv::Groups(_) => return Err(self.lacks("gemv with f32 activations")),
+            Gemv::I8(_) | Gemv::Groups(_) | Gemv::ForeignGroups(_) => {
+                return Err(self.lacks("gemv with f32 activations"));
+            }
         };
         debug_assert_eq!(x.padded().len(), padded_k(weights.k()));
         let (codes, row_bytes, scales) = (weights.panels(&rows), weights.panel_bytes(), weights.scales(&rows));
@@ -178,7 +180,9 @@ impl Kernel {
         let gemv = match self.descriptor.gemv {
             Gemv::I8(gemv) => gemv,
             Gemv::Foreign(foreign) => return foreign.gemv_i8(weights, rows, x, y),
-            Gemv::F32(_) | Gemv::Groups(_) => return Err(self.lacks("gemv with int8 activations")),
+            Gemv::F32(_) | Gemv::Groups(_) | Gemv::ForeignGroups(_) => {
+                return Err(self.lacks("gemv with int8 activations"));
+            }
         };
         let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
         let prefetch = self.tuning.prefetch;
@@ -188,7 +192,8 @@ impl Kernel {
     }
 
     /// Multiplies `rows` with int8 activations, all scales included but that of a token: what [`GemvGroups`] lays down,
-    /// bit for bit.
+    /// bit for bit. A kernel of a library applies that of a token too, and has an order of roundings of its own
+    /// ([`Gemv::ForeignGroups`]).
     ///
     /// # Errors
     /// As [`Self::gemv_i8`], for a kernel of another family, and activations by a rule that it does not know.
@@ -199,7 +204,9 @@ impl Kernel {
         x: &QuantizedActivations,
         y: &mut [f32],
     ) -> Result<(), KernelError> {
-        let Gemv::Groups(gemv) = self.descriptor.gemv else { return Err(self.lacks("gemv with scales of groups")) };
+        if self.descriptor.family() != Family::W2gA8 {
+            return Err(self.lacks("gemv with scales of groups"));
+        }
         self.check(weights, &rows)?;
         check_exact(self.id(), self.descriptor.four_codes(), weights)?;
         same("activations", weights.k(), x.len())?;
@@ -209,6 +216,11 @@ impl Kernel {
             y.fill(0.0);
             return Ok(());
         }
+        let gemv = match self.descriptor.gemv {
+            Gemv::Groups(gemv) => gemv,
+            Gemv::ForeignGroups(foreign) => return foreign.gemv_groups(weights, rows, x, y),
+            Gemv::F32(_) | Gemv::I8(_) | Gemv::Foreign(_) => return Err(self.lacks("gemv with scales of groups")),
+        };
         let (group, rule) = (self.group_of(weights)?, x.rule());
         let sums = x.sums(rule.unit(group)).ok_or_else(|| self.lacks("groups of the weights' size"))?;
         let (codes, scales) = (weights.panels(&rows), weights.scales(&rows));
@@ -231,9 +243,9 @@ impl Kernel {
         x: &[QuantizedActivations],
         y: &mut Columns<'_, f32>,
     ) -> Result<(), KernelError> {
-        let Some(Gemm::Groups(gemm)) = self.descriptor.gemm else {
+        if self.descriptor.family() != Family::W2gA8 || !self.descriptor.has(Operation::Gemm) {
             return Err(self.lacks("gemm with scales of groups"));
-        };
+        }
         self.check(weights, &rows)?;
         check_exact(self.id(), self.descriptor.four_codes(), weights)?;
         x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
@@ -248,6 +260,12 @@ impl Kernel {
             (0..x.len()).for_each(|t| y.token(t).fill(0.0));
             return Ok(());
         }
+        if let Gemv::ForeignGroups(foreign) = self.descriptor.gemv {
+            return foreign.gemm_groups(weights, rows, x, y);
+        }
+        let Some(Gemm::Groups(gemm)) = self.descriptor.gemm else {
+            return Err(self.lacks("gemm with scales of groups"));
+        };
         let group = self.group_of(weights)?;
         let (codes, scales) = (weights.panels(&rows), weights.scales(&rows));
         let (panel_bytes, groups) = (weights.panel_bytes(), weights.k().div_ceil(group));

@@ -12,6 +12,7 @@ use crate::error::{KernelError, same};
 use crate::i2s_tensor::I2sTensor;
 use crate::layout::Layout;
 use crate::layouts::i2s_rows::I2sRows;
+use crate::operation::Family;
 use crate::parallel::Team;
 use half::f16;
 use scales::Kept;
@@ -136,7 +137,9 @@ impl PackedWeights {
             let one = [tensor.unwrap_or(1.0)];
             let of_rows = if rows.is_empty() { &one[..] } else { rows };
             let scales = if groups.is_empty() { of_rows } else { groups };
-            let packed = foreign.packed(self.rows, self.k, &codes, scales)?;
+            // Where the layout holds none of groups, whoever wants int8 products of numbers multiplies afterwards.
+            let applied = foreign.family() == Family::W2A32 || !self.layout.groups.is_empty();
+            let packed = foreign.packed([self.rows, self.k], &codes, applied.then_some(scales))?;
             (self.used, self.codes) = (packed.used, packed.bytes);
         }
         Ok(self)

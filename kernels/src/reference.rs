@@ -56,6 +56,19 @@ pub fn codes_groups(weights: &PackedWeights, row: usize, codes: &[u8], x: &Quant
     })
 }
 
+/// One row's product with all scales, that of a token too, in f64, and the sum over all j of |d s x[j]|, whatever the
+/// weight: a kernel with an order of roundings of its own may sum codes and take the activations off at the end.
+pub fn codes_scaled_f64(weights: &PackedWeights, row: usize, codes: &[u8], x: &QuantizedActivations) -> (f64, f64) {
+    let unit = x.rule().unit(weights.group().unwrap_or(weights.k().max(1)));
+    let units = codes.chunks(unit).zip(x.values().chunks(unit)).enumerate();
+    units.fold((0.0, 0.0), |(total, terms), (i, (codes, values))| {
+        let scale = f64::from(weights.scale_at(row, i * unit)) * f64::from(x.factor(i * unit));
+        let magnitudes: i64 = values.iter().map(|&x| i64::from(x).abs()).sum();
+        let sum = dot_i64(codes, weights.table(), values) as f64;
+        (total + sum * scale, terms + magnitudes as f64 * scale.abs())
+    })
+}
+
 /// What [`row_groups`] rounds, in f64, and how far from it that may be: (G + 1 + e) u A + (G + r) 2^-150.
 ///
 /// G is the number of groups, u = 2^-24, A = sum |d s S| over all units, s = 1 where a token has one scale. Each group

@@ -5,7 +5,7 @@ use receipt::judge::Direction;
 use receipt::judge::columns::dense_kernel;
 pub use receipt::judge::{comparisons, kernels, tally, unstable};
 pub use receipt::titles::{cell_title, residency, shape};
-use receipt::{BoundBy, Family, MicroCell, MicroSummary, Operation, Ratio, Receipt, Residency};
+use receipt::{BoundBy, Family, MicroCell, MicroSummary, Operation, Ratio, Receipt, Residency, Scaling};
 
 /// The family with f32 activations: the roadmap's ladder.
 pub const LADDER: Family = Family::W2A32;
@@ -52,7 +52,11 @@ pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Opt
 /// The cell that speaks for an operation in headlines and charts: the largest shape, and of equals the first measured.
 pub fn headline(receipt: &Receipt, family: Family, op: Operation, residency: Residency) -> Option<&MicroCell> {
     let here = |c: &&MicroCell| c.op == op && c.residency.place() == residency.place() && !c.summaries.is_empty();
-    cells(receipt, family).filter(here).fold(None, |best: Option<&MicroCell>, c| match best {
+    largest(cells(receipt, family).filter(here))
+}
+
+fn largest<'r>(cells: impl Iterator<Item = &'r MicroCell>) -> Option<&'r MicroCell> {
+    cells.fold(None, |best: Option<&MicroCell>, c| match best {
         Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
         _ => Some(c),
     })
@@ -72,16 +76,21 @@ pub fn products(receipt: &Receipt) -> Vec<(Family, &MicroCell)> {
     places.into_iter().find(|cells| !cells.is_empty()).unwrap_or_default()
 }
 
-/// All headline cells of a family, `gemv` first, the nearest cache before memory.
+/// All headline cells of a family, `gemv` first, the nearest cache before memory: one for whatever shares a scale.
 pub fn headlines(receipt: &Receipt, family: Family) -> Vec<&MicroCell> {
-    let mut ops: Vec<Operation> = Vec::new();
-    for c in cells(receipt, family) {
-        if !ops.contains(&c.op) {
-            ops.push(c.op);
+    let mut kinds: Vec<(Operation, Option<Scaling>)> = Vec::new();
+    for kind in cells(receipt, family).map(|c| (c.op, c.scaling())) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
         }
     }
-    ops.sort_by_key(|op| *op != Operation::Gemv);
-    ops.into_iter().flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r))).flatten().collect()
+    kinds.sort_by_key(|(op, _)| *op != Operation::Gemv);
+    let places = kinds.into_iter().flat_map(|kind| Residency::PLACES.map(|place| (kind, place)));
+    let headline = |(kind, place): ((Operation, Option<Scaling>), Residency)| {
+        let here = |c: &&MicroCell| (c.op, c.scaling()) == kind && c.residency.place() == place;
+        largest(cells(receipt, family).filter(here).filter(|c| !c.summaries.is_empty()))
+    };
+    places.filter_map(headline).collect()
 }
 
 /// The headline cells of a family that were timed, with their indices in the receipt.
@@ -107,8 +116,10 @@ pub fn family_title(family: Family) -> &'static str {
 
 /// The same with what shares a scale in this run's cells, where that is a choice.
 pub fn family_in(receipt: &Receipt, family: Family) -> String {
-    let scaling = cells(receipt, family).find_map(MicroCell::scaling);
+    let mut scalings = cells(receipt, family).filter_map(MicroCell::scaling);
     let title = family_title(family);
+    // Else each cell's own title says it.
+    let scaling = scalings.next().filter(|first| scalings.all(|other| other == *first));
     scaling.map_or_else(|| title.into(), |scaling| format!("{title}: {scaling}"))
 }
 

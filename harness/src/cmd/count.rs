@@ -179,7 +179,7 @@ fn measured(kernel: &Of<'_>, call: Call, ghz: Option<f64>, machine: &Machine, gu
     let no_clock = || Error::unsupported("no clock can be measured on this CPU; give it as --ghz X");
     let ghz = ghz.or_else(limits::clock_ghz).ok_or_else(no_clock)?;
     let Call { op, shape, tokens, scaling, .. } = call;
-    let cell = Cell { op, shape, tokens, residency: Residency::Llc, scaling };
+    let cell = Cell { op, shape, tokens, residency: Residency::Llc, scaling, of_groups: false };
     let ns_per_call = match kernel {
         Of::Ours(kernel) => time_alone(cell, **kernel, call.seed, machine.features, interrupt::flag())?,
         Of::Theirs(index) => {

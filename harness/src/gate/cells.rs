@@ -5,6 +5,7 @@ use super::sides::Asked;
 use crate::error::Result;
 use crate::load_model;
 use crate::machine::Machine;
+use crate::operation;
 use crate::scenario::Scenario;
 use crate::worker::protocol::{JobCell, JobText, Offer};
 use receipt::judge::gate::verdict;
@@ -27,7 +28,7 @@ pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Ve
     let mut cells: Vec<JobCell> = Vec::new();
     for family in Family::ALL {
         let from = cells.len();
-        for cell in scenario.cells(l2) {
+        for cell in scenario.cells(l2).into_iter().filter(|cell| cell.is_for(operation::family_of_kernels(family))) {
             let of_family = JobCell::of_product(cell, family);
             let has = |k: &&Offer| {
                 let by_rule = of_family.activations.is_none_or(|rule| k.rules.contains(&rule));

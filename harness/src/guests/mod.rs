@@ -203,12 +203,13 @@ impl Guests {
         Ok(records)
     }
 
-    /// Those that may be timed and have this operation and family.
+    /// Those that may be timed and have this operation and family. A kernel of integers that applies scales has that of
+    /// groups too, where those of the cell are its own.
     pub fn to_time(&self, cell: &JobCell) -> Vec<usize> {
         let able = |guest: &Guest| {
             guest.lost.is_none()
                 && guest.record.available
-                && guest.record.family == cell.family
+                && (guest.record.family == cell.family || applies(&guest.record, cell))
                 && guest.record.ops.contains(&cell.op)
         };
         (0..self.kernels.len()).filter(|index| able(&self.kernels[*index])).collect()
@@ -325,6 +326,14 @@ impl Guests {
         let process = self.kernels[index].process.as_mut();
         process.ok_or_else(|| Error::failed("a process was started and is not there").into())
     }
+}
+
+/// Whether a kernel applies the scales of a cell of groups: so many weights and activations share one as it says.
+fn applies(record: &KernelRecord, cell: &JobCell) -> bool {
+    let (Some(foreign), Some(scaling)) = (&record.foreign, cell.scaling()) else { return false };
+    let own = (foreign.weight_group.as_str(), foreign.act_group.as_str());
+    let asked = (scaling.weight_group.to_string(), scaling.activations.name());
+    record.family == receipt::Family::W2A8 && foreign.output == "f32" && own == (asked.0.as_str(), asked.1)
 }
 
 /// The record of a kernel whose suite did not end.

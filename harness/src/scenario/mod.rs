@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::kernel_ids::unknown_kernel;
 use crate::registered;
-use kernels::{ActivationRule, Operation};
+use kernels::{ActivationRule, Family, Operation};
 use model::hash::sha256_hex;
 use receipt::toml_error::near;
 use receipt::{Residency, ScenarioRecord};
@@ -149,6 +149,15 @@ pub struct Cell {
     pub residency: Residency,
     /// What shares a scale, of kernels with scales of groups.
     pub scaling: Scaling,
+    /// Whether it is for these kernels alone: its entry says what shares a scale.
+    pub of_groups: bool,
+}
+
+impl Cell {
+    /// Whether kernels of a family are timed in it.
+    pub fn is_for(&self, family: Family) -> bool {
+        !self.of_groups || family == Family::W2gA8
+    }
 }
 
 impl Scenario {
@@ -251,7 +260,8 @@ impl Scenario {
         let Some(micro) = &self.micro else { return Vec::new() };
         let mut cells = Vec::new();
         for product in &micro.products {
-            let &Product { op, shape, tokens, .. } = product;
+            let &Product { op, shape, tokens, scaling, .. } = product;
+            let (of_groups, scaling) = (scaling.is_some(), scaling.unwrap_or(self.scaling));
             for residency in micro.residencies(product) {
                 // Named by where the bytes are: what a core's own cache holds is not read from the last level.
                 let near = op == Operation::Dequantize && l2.is_some_and(|l2| l2.holds(op, shape));
@@ -265,11 +275,20 @@ impl Scenario {
                     Residency::Dram if op == Operation::Dequantize => None,
                     _ => Some(shape),
                 };
-                let cell = shape.map(|shape| Cell { op, shape, tokens, residency, scaling: self.scaling });
+                let cell = shape.map(|shape| Cell { op, shape, tokens, residency, scaling, of_groups });
                 cells.extend(cell.filter(|cell| !cells.contains(cell)));
             }
         }
+        // What an entry says of scales may be what the run's other entries have.
+        let whole: Vec<Cell> = cells.iter().filter(|cell| !cell.of_groups).copied().collect();
+        cells.retain(|cell| !(cell.of_groups && whole.contains(&Cell { of_groups: false, ..*cell })));
         cells
+    }
+
+    /// What shares a scale in the entries that say so.
+    pub fn scalings_of_entries(&self) -> Vec<Scaling> {
+        let entries = self.micro.iter().flat_map(|micro| &micro.products);
+        entries.filter_map(|product| product.scaling).collect()
     }
 
     /// Makes the matrix smaller for `--quick`, with as many rounds: first gemv and gemm and the ends of the size table.

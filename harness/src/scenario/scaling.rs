@@ -5,6 +5,8 @@ use receipt::Activations;
 
 /// Weights that share a scale where no model says it: what most published files have.
 const GROUP: usize = 128;
+/// Weights of a group that a scenario may ask for: those of some kernel's.
+const GROUPS: [usize; 3] = [64, 128, 256];
 
 /// What shares a scale in a cell of kernels with scales of groups. Cells of other kernels have one scale a tensor, and
 /// a token.
@@ -23,6 +25,25 @@ impl Default for Scaling {
 }
 
 impl Scaling {
+    /// Whether a word of a scenario's entry is meant as [`Self::parse`] reads it: it begins with `g` and a digit.
+    pub fn is_like(word: &str) -> bool {
+        word.strip_prefix('g').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    }
+
+    /// Reads `g64x32`, `g128xtoken`: weights of a group, and the rule of activations.
+    ///
+    /// # Errors
+    /// A line that says what may stand there.
+    pub fn parse(word: &str) -> Result<Self, String> {
+        let parts = word.strip_prefix('g').and_then(|rest| rest.split_once('x'));
+        let group = parts.and_then(|(group, _)| GROUPS.into_iter().find(|size| size.to_string() == group));
+        let rule = parts.and_then(|(_, rule)| ActivationRule::find(rule));
+        let scaling = group.zip(rule).map(|(group, rule)| Self { group, rule });
+        let (groups, rules) = (GROUPS.map(|size| size.to_string()), ActivationRule::ALL.map(ActivationRule::name));
+        let next = format!("a size of {} and a rule of {}", groups.join(", "), rules.join(", "));
+        scaling.ok_or_else(|| format!("\"{word}\" is no scaling; write g64x32 or g128xtoken: {next}"))
+    }
+
     /// That of a model whose matrices and activations ask this of a kernel.
     pub fn of(needs: Needs) -> Self {
         let group = if let ScaleUnit::Group(group) = needs.scales { group } else { GROUP };
@@ -83,6 +104,19 @@ mod tests {
         // What builds of before there was a choice measured.
         assert_eq!(Scaling::said(None, None), Scaling { group: 128, rule: ActivationRule::Token });
         assert_eq!(Scaling::of(Needs::TERNARY), Scaling::default());
+    }
+
+    #[test]
+    fn scalings_are_read_from_words() {
+        let read = |word| Scaling::parse(word).map(|scaling| (scaling.group, scaling.rule));
+        assert_eq!(read("g64x32"), Ok((64, ActivationRule::Per32)));
+        assert_eq!(read("g128xtoken"), Ok((128, ActivationRule::Token)));
+        assert_eq!(read("g256x256"), Ok((256, ActivationRule::Per256)));
+        for wrong in ["g96x32", "g64x64", "g64", "g64x", "g064x32", "g64x32x1", "64x32"] {
+            let what = read(wrong).expect_err(wrong);
+            assert!(what.starts_with(&format!("\"{wrong}\" is no scaling; write g64x32")), "{what}");
+        }
+        assert!(Scaling::is_like("g96x32") && !Scaling::is_like("dram") && !Scaling::is_like("gram"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Shapes as scenarios and flags write them, and what of them fits the second-level cache.
 
+use super::scaling::Scaling;
 use kernels::Operation;
 use receipt::Residency;
 
@@ -60,20 +61,28 @@ pub struct Product {
     pub tokens: usize,
     /// The one place where its weights are, if not those of the whole matrix.
     pub only: Option<Residency>,
+    /// What shares a scale, of one that is for kernels with scales of groups alone.
+    pub scaling: Option<Scaling>,
 }
 
 /// Reads an entry of a list of shapes. Behind a shape of gemv or gemm may stand the one residency that it is measured
-/// at.
+/// at, and at its end what shares a scale.
 pub fn parse_product(op: Operation, text: &str) -> std::result::Result<Product, String> {
-    let (shape, only) = match text.split_once(' ').filter(|_| op != Operation::Dequantize) {
-        Some((shape, residency)) => (shape, Some(parse_residency(residency)?)),
-        None => (text, None),
+    let mut words = if op == Operation::Dequantize { vec![text] } else { text.split_whitespace().collect() };
+    let scaled = words.len() > 1 && words.last().is_some_and(|word| Scaling::is_like(word));
+    let scaling = words.pop_if(|_| scaled).map(Scaling::parse).transpose();
+    let scaling = scaling.map_err(|what| format!("\"{text}\": {what}"))?;
+    let (shape, only) = match words[..] {
+        [shape, residency] => (shape, Some(parse_residency(residency)?)),
+        [shape] => (shape, None),
+        _ => return Err(format!("\"{text}\" is not a shape, a place and a scaling; for example \"{EXAMPLE}\"")),
     };
-    if op == Operation::Gemm {
-        return parse_batch(shape).map(|(shape, tokens)| Product { op, shape, tokens, only });
-    }
-    Ok(Product { op, shape: Shape::parse(shape)?, tokens: 1, only })
+    let (shape, tokens) = if op == Operation::Gemm { parse_batch(shape)? } else { (Shape::parse(shape)?, 1) };
+    Ok(Product { op, shape, tokens, only, scaling })
 }
+
+/// An entry with all that it may say.
+const EXAMPLE: &str = "6912x2560 dram g64x32";
 
 /// Largest batch of a microbenchmark.
 const MAX_TOKENS: usize = 1024;

@@ -93,6 +93,46 @@ fn a_shape_may_have_a_residency_of_its_own() {
 }
 
 #[test]
+fn an_entry_may_say_what_shares_a_scale() {
+    let with = |gemv: &str| WHOLE.replace("[\"16x256\"]", gemv);
+    let entries = "[\"16x256\", \"16x256 g64x32\", \"16x256 dram g128xtoken\", \"32x256 dram g256x256\"]";
+    let batch = "[micro]\ngemm = [\"16x256x4 llc g64xtoken\"]";
+    let mut scenario = Scenario::parse("f.toml", &with(entries).replace("[micro]", batch)).expect("valid");
+    scenario.by_rule(Some(ActivationRule::Per128));
+    let cells = |scenario: &Scenario| -> Vec<(usize, Residency, usize, ActivationRule)> {
+        let cells = scenario.cells(None).into_iter().filter(|c| c.of_groups);
+        cells.map(|c| (c.shape.m, c.residency, c.scaling.group, c.scaling.rule)).collect()
+    };
+    let want = [
+        (16, Residency::Llc, 64, ActivationRule::Per32),
+        (16, Residency::Dram, 64, ActivationRule::Per32),
+        (16, Residency::Dram, 128, ActivationRule::Token),
+        (32, Residency::Dram, 256, ActivationRule::Per256),
+        (16, Residency::Llc, 64, ActivationRule::Token),
+    ];
+    assert_eq!(cells(&scenario), want, "the run's rule is that of other entries alone");
+    let whole = |c: &&Cell| !c.of_groups;
+    assert!(scenario.cells(None).iter().filter(whole).all(|c| c.scaling.rule == ActivationRule::Per128));
+    let of_groups = scenario.cells(None).into_iter().find(|c| c.of_groups).expect("there");
+    assert_eq!(Family::ALL.map(|family| of_groups.is_for(family)), Family::ALL.map(|f| f == Family::W2gA8));
+    // What the run's own rule and groups are is measured once.
+    scenario.by_rule(Some(ActivationRule::Token));
+    assert_eq!(cells(&scenario), [want[0], want[1], want[3], want[4]]);
+    for (entry, what) in [
+        ("16x256 dram g96x32", "\"16x256 dram g96x32\": \"g96x32\" is no scaling; write g64x32 or g128xtoken"),
+        ("16x256 g64x64", "\"16x256 g64x64\": \"g64x64\" is no scaling"),
+        ("16x256 dram l2 g64x32", "\"16x256 dram l2 g64x32\" is not a shape, a place and a scaling"),
+        ("16x256 g64x32 dram", "\"g64x32\" is no place"),
+        ("g64x32", "\"g64x32\" is not a shape"),
+    ] {
+        let e = error(&with(&format!("[\"{entry}\"]")));
+        assert!(e.starts_with(&format!("f.toml: line 8: gemv: {what}")), "{e}");
+    }
+    let e = error(&WHOLE.replace("\"1x512\"", "\"1x512 g64x32\""));
+    assert!(e.starts_with("f.toml: line 9: dequantize: \"1x512 g64x32\" is not a shape"), "{e}");
+}
+
+#[test]
 fn quick_keeps_rounds() {
     let mut scenario = Scenario::parse("f.toml", WHOLE).expect("valid");
     scenario.make_quick();

@@ -68,7 +68,7 @@ impl Prepared {
         let op = of_kernels(*op).ok_or_else(|| Error::input(format!("{op} is no operation of a kernel")))?;
         let entry = match (op, descriptor.gemv) {
             (Operation::Dequantize, _) => descriptor.dequantize.map(|f| f as usize),
-            (op, Gemv::Foreign(foreign)) => foreign.entry(op == Operation::Gemm),
+            (op, Gemv::Foreign(foreign) | Gemv::ForeignGroups(foreign)) => foreign.entry(op == Operation::Gemm),
             (Operation::Gemm, _) => descriptor.gemm.map(|gemm| match gemm {
                 Gemm::I8(f) => f as usize,
                 Gemm::Groups(f) => f as usize,
@@ -79,7 +79,8 @@ impl Prepared {
         };
         let entry = entry.ok_or_else(|| Error::input(format!("kernel {} has no {op}", kernel.id())))?;
         let scaling = Scaling::said(*weight_group, *activations);
-        let cell = Cell { op, shape: Shape { m: *m, k: *k }, tokens: *tokens, residency: Residency::Llc, scaling };
+        let (shape, of_groups) = (Shape { m: *m, k: *k }, descriptor.family() == Family::W2gA8);
+        let cell = Cell { op, shape, tokens: *tokens, residency: Residency::Llc, scaling, of_groups };
         let operands = Operands::new(cell, &[kernel], 0, features, *seed)?;
         let checked = check::check(cell, &operands, &[kernel], &mut Team::single())?.remove(0).output_sha256;
         Ok(Self { kernel, cell, operands, checked, entry: entry as u64 })

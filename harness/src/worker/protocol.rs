@@ -200,13 +200,13 @@ impl JobCell {
     pub fn example() -> Self {
         let shape = Shape { m: 256, k: 2560 };
         let (op, residency, scaling) = (kernels::Operation::Gemv, Residency::Llc, Scaling::default());
-        let cell = Cell { op, shape, tokens: 1, residency, scaling };
+        let cell = Cell { op, shape, tokens: 1, residency, scaling, of_groups: false };
         Self { kernel: "k".into(), ..Self::of_product(cell, Family::W2A8) }
     }
 
     /// A product of some kernel of a family.
     pub fn of_product(cell: Cell, family: Family) -> Self {
-        let Cell { op, shape: Shape { m, k }, tokens, residency, scaling } = cell;
+        let Cell { op, shape: Shape { m, k }, tokens, residency, scaling, .. } = cell;
         let (weight_group, activations) = scaling.recorded(operation::family_of_kernels(family));
         let (op, kernel) = (operation::recorded(op), String::new());
         Self { op, m, k, tokens, residency, family, kernel, weight_group, activations, text: None }
@@ -216,7 +216,9 @@ impl JobCell {
     pub fn product(&self) -> Option<Cell> {
         let op = operation::of_kernels(self.op)?;
         let (shape, scaling) = (Shape { m: self.m, k: self.k }, Scaling::said(self.weight_group, self.activations));
-        Some(Cell { op, shape, tokens: self.tokens, residency: self.residency, scaling })
+        // One family in one cell.
+        let of_groups = self.family == Family::W2gA8;
+        Some(Cell { op, shape, tokens: self.tokens, residency: self.residency, scaling, of_groups })
     }
 
     /// What shares a scale in this cell; none of models, and where a tensor has one scale, and a token.

@@ -203,3 +203,47 @@ fn a_kernel_that_applies_scales_leaves_a_receipt_that_holds() {
     assert!(suite["bound"].as_f64() > Some(0.0) && suite["max_relative_error"].as_f64() <= suite["bound"].as_f64());
     printed(&["receipt", "verify", &out]);
 }
+
+/// A scenario with cells of groups: of the library's, and of others.
+fn groups_scenario(folder: &Path) -> String {
+    let head = "name = \"groups\"\nsummary = \"t\"\nanalysis = \"t\"\n[micro]\nrounds = 9\nresidency = [\"llc\"]\n";
+    let lists = "gemv = [\"64x512 g64x32\", \"64x512 g128xtoken\"]\ngemm = [\"64x512x3 llc g64x32\"]\n";
+    let path = folder.join("groups.toml");
+    std::fs::write(&path, [head, lists].concat()).expect("written");
+    path.display().to_string()
+}
+
+/// Where groups and rule are its own it is timed beside ours with random scales, not equal and within a bound.
+#[test]
+fn a_kernel_that_applies_scales_is_in_cells_of_its_groups() {
+    let folder = TempDir::new().expect("a folder");
+    let groups = library(folder.path(), "ci/hostile/families.c", &["-DFAULT=groups"]);
+    let (scenario, out) = (groups_scenario(folder.path()), folder.path().join("run").display().to_string());
+    let args = ["micro", "--scenario", &scenario, "--kernels", "scalar-groups,scalar-i8", "--out", &out];
+    succeeds(run(&[&args[..], &["--kernel-library", &groups]].concat()[..]));
+    let receipt = read_json(folder.path().join("run/receipt.json"));
+    let cells = receipt["micro"].as_array().expect("cells");
+    let ids = |cell: &serde_json::Value| -> Vec<String> {
+        let entries = cell["entries"].as_array().expect("entries").iter().filter(|e| e["self_pair"] == false);
+        entries.map(|e| e["kernel"].as_str().expect("an id").to_owned()).collect()
+    };
+    let of = |cell: &serde_json::Value| (cell["op"].clone(), cell["weight_group"].clone(), cell["activations"].clone());
+    assert!(cells.iter().all(|cell| cell["family"] == "W2gA8"), "the others are in no cell of groups");
+    assert_eq!(
+        (of(&cells[0]), ids(&cells[0])),
+        (("gemv".into(), 64.into(), "32".into()), ids_of("scalar-groups hostile"))
+    );
+    assert_eq!((of(&cells[1]), ids(&cells[1])), (("gemv".into(), 128.into(), "token".into()), ids_of("scalar-groups")));
+    assert_eq!((of(&cells[2]), ids(&cells[2])), (("gemm".into(), 64.into(), "32".into()), ids_of("hostile")));
+    let [ours, theirs] = [0, 1].map(|entry| &cells[0]["entries"][entry]);
+    assert!(ours["max_abs_error"] == 0.0 && theirs["max_abs_error"].as_f64() > Some(0.0), "{theirs}");
+    assert!(theirs["oracle"].as_str().is_some_and(|oracle| oracle.contains("within 1e-5")), "{theirs}");
+    assert!(cells[0]["summaries"][1]["vs_baseline"]["partner"] == "scalar-groups", "ranked");
+    printed(&["receipt", "verify", &out]);
+    let page = std::fs::read_to_string(folder.path().join("run/report.html")).expect("a page");
+    assert!(page.contains("from the oracle") && page.contains("from LLC, g64x32"), "the page says how far");
+}
+
+fn ids_of(ids: &str) -> Vec<String> {
+    ids.split(' ').map(str::to_owned).collect()
+}

@@ -19,13 +19,32 @@ impl ForeignKernel {
             let own = Layout { name: this.id, rows, block_k, groups, foreign: Some(this), ..Layout::PLAIN };
             Box::leak(Box::new(own))
         });
+        this.described(KernelDescriptor::foreign(layout, Gemv::Foreign(this)))
+    }
+
+    /// The same kernel given weights with scales of groups and activations with those of its rule, which it applies:
+    /// of the family W2gA8. None of one that applies none, or by groups or a rule that no other kernel has.
+    pub fn with_groups(&'static self) -> Option<&'static KernelDescriptor> {
+        let describe = || {
+            let (group, rule) = (self.group()?, self.rule()?);
+            let (rows, block_k, groups) = (self.rows_multiple(), self.k_multiple(), &*vec![group].leak());
+            let layout = Layout { name: self.id, rows, block_k, groups, foreign: Some(self), ..Layout::PLAIN };
+            let layout: &'static Layout = Box::leak(Box::new(layout));
+            let rules = &*vec![rule].leak();
+            let foreign = KernelDescriptor::foreign(layout, Gemv::ForeignGroups(self));
+            Some(self.described(KernelDescriptor { rules, ..foreign }))
+        };
+        *self.with_groups.get_or_init(describe)
+    }
+
+    fn described(&self, foreign: KernelDescriptor) -> &'static KernelDescriptor {
         Box::leak(Box::new(KernelDescriptor {
-            id: this.id,
-            isa: this.isa,
-            requires: this.requires,
-            builds_on: this.builds_on,
-            summary: this.summary,
-            ..KernelDescriptor::foreign(layout, Gemv::Foreign(this))
+            id: self.id,
+            isa: self.isa,
+            requires: self.requires,
+            builds_on: self.builds_on,
+            summary: self.summary,
+            ..foreign
         }))
     }
 }

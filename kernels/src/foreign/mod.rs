@@ -4,6 +4,9 @@
 //! A foreign kernel becomes an ordinary [`crate::KernelDescriptor`] whose gemv is [`crate::Gemv::Foreign`], so
 //! [`crate::Kernel`] stays the only caller, and suite and measurements take it as any other. What differs is here:
 //! weights are packed by the library, activations are prepared once a token, and every call may fail.
+//!
+//! One that applies scales of groups has a second descriptor, [`ForeignKernel::with_groups`]: as the first its scales
+//! are 1 and its sums integers, as the second it is given scales, beside our kernels of groups.
 
 pub mod abi;
 mod call;
@@ -11,6 +14,8 @@ mod canary;
 mod check;
 mod describe;
 pub(crate) mod fault;
+#[cfg(test)]
+mod groups_tests;
 pub(crate) mod kernel;
 mod prepared;
 mod products;

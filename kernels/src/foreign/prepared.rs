@@ -9,6 +9,7 @@ use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::buffer::AlignedBuffer;
 use crate::error::{KernelError, fits, same};
 use crate::guarded;
+use crate::operation::Family;
 use crate::packed::PackedWeights;
 use std::ptr;
 
@@ -25,17 +26,25 @@ pub struct Prepared {
     of: Vec<(u64, usize)>,
     room: usize,
     pub(super) buffer: AlignedBuffer<u8>,
-    /// All one: the kernels' sums are of integers.
+    /// All one, for sums of integers.
     scales: AlignedBuffer<f32>,
+    /// What the values of each token are multiplied with, where the kernel applies the scales of the activations and
+    /// all of a token share one: an element a token.
+    token_scales: AlignedBuffer<f32>,
+    /// Whether it does.
+    scaled: bool,
 }
 
 impl Prepared {
-    /// Room for so many tokens.
+    /// Room for so many tokens. They come with the scales of their activations where the weights were packed with
+    /// those of groups, else with scales of 1.
     ///
     /// # Errors
     /// What the library says against it.
     pub fn new(kernel: &'static ForeignKernel, weights: &PackedWeights, room: usize) -> Result<Self, KernelError> {
-        Self::for_shape(kernel, shape_of(weights), room)
+        let scaled = kernel.family() == Family::W2A8 && weights.group().is_some();
+        let token_scales = AlignedBuffer::zeroed(if scaled { room } else { 0 });
+        Ok(Self { scaled, token_scales, ..Self::for_shape(kernel, shape_of(weights), room)? })
     }
 
     pub(super) fn for_shape(kernel: &'static ForeignKernel, shape: Shape, room: usize) -> Result<Self, KernelError> {
@@ -49,13 +58,15 @@ impl Prepared {
         }
         buffer[stride * room..].fill(CANARY);
         let scales = AlignedBuffer::from(&vec![1.0; groups(kernel.raw.act_group, shape.k)][..]);
-        Ok(Self { kernel, shape, bytes, stride, tokens: 0, of: Vec::with_capacity(room), room, buffer, scales })
+        let (of, token_scales) = (Vec::with_capacity(room), AlignedBuffer::zeroed(0));
+        let scaled = false;
+        Ok(Self { kernel, shape, bytes, stride, tokens: 0, of, room, buffer, scales, token_scales, scaled })
     }
 
     /// Prepares these tokens. Timed: it allocates nothing.
     ///
     /// # Errors
-    /// What the library says, or a wrong length.
+    /// What the library says, a wrong length, or activations that share scales in another way than the kernel says.
     ///
     /// # Safety
     /// The tokens stay as they are until the last product with them: a library may keep their addresses.
@@ -64,11 +75,29 @@ impl Prepared {
         self.tokens = 0;
         for x in x {
             same("activations", self.shape.k as usize, x.len())?;
-            let (i8, scales, sum) = (x.padded().as_ptr(), self.scales.as_ptr(), x.sum());
-            // SAFETY: by the contract above; the scales are this one's own.
+            let (i8, scales, sum) = (x.padded().as_ptr(), self.scales_of(x)?, x.sum());
+            // SAFETY: by the contract above; the scales are this one's own or the token's, one for each block.
             unsafe { self.push(&Activations { i8, scales, f32: ptr::null(), sum })? };
         }
         Ok(())
+    }
+
+    /// Where the scales of the next token lie, until the last product with it.
+    #[inline]
+    fn scales_of(&mut self, x: &QuantizedActivations) -> Result<*const f32, KernelError> {
+        if !self.scaled {
+            return Ok(self.scales.as_ptr());
+        }
+        if self.kernel.rule() != Some(x.rule()) {
+            return Err(KernelError::Activations { kernel: self.kernel.id, rule: x.rule() });
+        }
+        if x.rule().block().is_some() {
+            return Ok(x.block_scales().as_ptr());
+        }
+        fits("prepared tokens", self.room, self.tokens + 1)?;
+        let scale = &mut self.token_scales[self.tokens];
+        *scale = x.factor(0);
+        Ok(scale)
     }
 
     /// As [`Self::set`], unless these very tokens are prepared, where they lay then.

@@ -1,6 +1,6 @@
 //! Operands of foreign kernels: weights that the library packs, and products with tokens that it prepares.
 
-use super::abi::{Shape, W2A8};
+use super::abi::Shape;
 use super::call::Batch;
 use super::canary::{BEHIND_BYTES, CANARY, Output, POISON};
 use super::fault::Fault;
@@ -26,14 +26,13 @@ pub struct Work<'a> {
 }
 
 impl ForeignKernel {
-    /// The weights as the library packs them, their scales one: sums are integers, and whoever wants products of
-    /// numbers multiplies afterwards. The kernels of f32 activations get the scales.
+    /// The weights as the library packs them, with these scales, or one for each unit that it has; all are 1 where
+    /// none are given, so that sums of int8 are integers.
     pub(crate) fn packed(
         &self,
-        rows: usize,
-        k: usize,
+        [rows, k]: [usize; 2],
         codes: &[u8],
-        scales: &[f32],
+        scales: Option<&[f32]>,
     ) -> Result<PackedCodes, KernelError> {
         let shape = Shape { rows: rows as u64, k: k as u64 };
         let used = self.packed_bytes(rows, k)?;
@@ -46,10 +45,10 @@ impl ForeignKernel {
         if used > 0 && !bytes.as_ptr().addr().is_multiple_of(align) {
             return Err(wrong(Fault::Refused(format!("not called: no memory at a multiple of {align} bytes"))));
         }
-        let scales = match (self.raw.family, scales) {
-            (W2A8, _) => vec![1.0; self.weight_scales(shape)],
-            (_, [one]) => vec![*one; self.weight_scales(shape)],
-            (_, all) => all.to_vec(),
+        let scales = match scales {
+            None => vec![1.0; self.weight_scales(shape)],
+            Some([one]) => vec![*one; self.weight_scales(shape)],
+            Some(all) => all.to_vec(),
         };
         same("scales", self.weight_scales(shape), scales.len())?;
         let (scales, codes) = (AlignedBuffer::from(&scales[..]), AlignedBuffer::from(codes));
@@ -95,7 +94,24 @@ impl ForeignKernel {
         unsafe { prepared.set_float(x)? };
         prepared.check()?;
         let words = self.words(weights, rows, &prepared)?;
-        y.iter_mut().zip(words.iter()).for_each(|(y, word)| *y = f32::from_bits(word.cast_unsigned()));
+        as_floats(&words, y);
+        Ok(())
+    }
+
+    /// Products of int8 activations with all scales, of weights that were packed with those of groups.
+    pub(crate) fn gemv_groups(
+        &'static self,
+        weights: &PackedWeights,
+        rows: Range<usize>,
+        x: &QuantizedActivations,
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let mut prepared = Prepared::new(self, weights, 1)?;
+        // SAFETY: the activations are borrowed until this function returns.
+        unsafe { prepared.set([x])? };
+        prepared.check()?;
+        let words = self.words(weights, rows, &prepared)?;
+        as_floats(&words, y);
         Ok(())
     }
 
@@ -228,6 +244,31 @@ impl ForeignKernel {
         {
             return done;
         }
+        self.batch_words(weights, rows, x, |token, words| self.integers(weights, Call::Gemm, words, y.token(token)))
+    }
+
+    /// Products of a batch with all scales, as [`Self::gemv_groups`].
+    pub(crate) fn gemm_groups(
+        &'static self,
+        weights: &PackedWeights,
+        rows: Range<usize>,
+        x: &[QuantizedActivations],
+        y: &mut Columns<'_, f32>,
+    ) -> Result<(), KernelError> {
+        self.batch_words(weights, rows, x, |token, words| {
+            as_floats(words, y.token(token));
+            Ok(())
+        })
+    }
+
+    /// What gemm writes for these rows, token by token.
+    fn batch_words(
+        &'static self,
+        weights: &PackedWeights,
+        rows: Range<usize>,
+        x: &[QuantizedActivations],
+        mut take: impl FnMut(usize, &[i32]) -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
         let whole = rows.start..rows.end.next_multiple_of(self.rows_multiple()).min(weights.rows());
         let mut prepared = Prepared::new(self, weights, x.len())?;
         // SAFETY: the activations are borrowed until this function returns.
@@ -246,7 +287,7 @@ impl ForeignKernel {
                 let fault = Fault::Wrong(format!("writes behind the results of token {t}"));
                 return Err(self.failed(Call::Gemm, shape_of(weights), fault));
             }
-            self.integers(weights, Call::Gemm, &words[..rows.len()], y.token(t))?;
+            take(t, &words[..rows.len()])?;
         }
         Ok(())
     }
@@ -286,6 +327,10 @@ impl ForeignKernel {
         }
         Ok(())
     }
+}
+
+fn as_floats(words: &[i32], y: &mut [f32]) {
+    y.iter_mut().zip(words).for_each(|(y, word)| *y = f32::from_bits(word.cast_unsigned()));
 }
 
 /// Packed weights of a library: its bytes, and how many of them it uses.

@@ -143,7 +143,7 @@ fn text(text: &'static CStr) -> *const c_char {
 }
 
 /// A kernel that writes integers, and takes everything.
-fn right() -> TbKernel {
+pub(super) fn right() -> TbKernel {
     TbKernel {
         struct_size: size_of::<TbKernel>() as u32,
         flags: THREAD_SAFE,

@@ -2,15 +2,20 @@
 
 use crate::record::{Activations, GenerationRecord, MicroCell, Operation, Residency, Scaling};
 
-/// What a cell is called: `gemv 6912×2560, from L2`; of a batch the shape names the tokens too.
+/// What a cell is called: `gemv 6912×2560, from L2`; of a batch the shape names the tokens too. One of groups has what
+/// shares a scale behind it in a word, as a scenario has it: `gemv 6912×2560, from L2, g64x32`.
 pub fn cell_title(cell: &MicroCell) -> String {
-    format!("{} {}, {}", cell.op, shape(cell), residency(cell.residency))
+    let scaling = cell.scaling().map_or_else(String::new, |scaling| format!(", {}", scaling.word()));
+    placed(cell) + &scaling
 }
 
-/// What a cell is called where cells of other runs may stand beside it: with what shares a scale, which is one thing
-/// in a run.
+/// What a cell is called where cells of other runs may stand beside it: what shares a scale is in words.
 pub fn cell_of_a_run(cell: &MicroCell) -> String {
-    scaled(cell_title(cell), cell.scaling())
+    scaled(placed(cell), cell.scaling())
+}
+
+fn placed(cell: &MicroCell) -> String {
+    format!("{} {}, {}", cell.op, shape(cell), residency(cell.residency))
 }
 
 /// A title with what shares a scale behind it, where that is a choice: `gemv 256x2560 (groups of 128, one scale a

@@ -4,7 +4,7 @@ use super::change::Change;
 use super::parts::{Comparison, Figure, Pair, Run};
 use crate::query;
 use receipt::judge::columns::Columns;
-use receipt::{Family, MicroCell, Operation, Receipt, Residency, Scaling, judge, titles};
+use receipt::{Family, KernelRecord, MicroCell, Operation, Receipt, Residency, Scaling, judge, titles};
 
 /// What makes two cells of one family the same question.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,11 +112,12 @@ fn partner(a: &MicroCell, b: &MicroCell, kernel: &str) -> Option<String> {
     all.filter(|p| *p != kernel).find(|p| column(a, p).is_some() && column(b, p).is_some()).cloned()
 }
 
-/// An exact kernel that gives other integers for the same operands.
+/// An exact kernel that gives other results for the same operands. A library's is one where its scales are 1.
 fn other_result(comparison: &Comparison, found: &[Found<'_>; 2]) -> Option<String> {
     let [Ok(a), Ok(b)] = found else { return None };
     let (x, y) = (a.0.entries.get(a.1)?, b.0.entries.get(b.1)?);
-    let exact = |run: &Run| run.receipt.kernels.iter().any(|k| k.id == x.kernel && k.exact);
+    let repeats = |k: &KernelRecord| k.exact && (k.foreign.is_none() || a.0.family != Family::W2gA8);
+    let exact = |run: &Run| run.receipt.kernels.iter().any(|k| k.id == x.kernel && repeats(k));
     let same_question = a.0.seed == b.0.seed && comparison.runs().into_iter().all(exact);
     (same_question && x.output_sha256 != y.output_sha256).then(|| "computes something else than in A".into())
 }

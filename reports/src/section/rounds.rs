@@ -4,7 +4,7 @@ use super::anchors;
 use crate::document::{Block, Cell, Column, Drawing, Row, Section, Table, Tone, Value};
 use crate::words::count;
 use crate::{chart, query};
-use receipt::{Family, MicroCell, Receipt, figures};
+use receipt::{Family, MicroCell, MicroEntry, Receipt, figures};
 
 /// Points of a strip; more rounds than that are thinned, and the page says so.
 const STRIP_POINTS: usize = 100;
@@ -102,9 +102,16 @@ fn row(index: usize, cell: &MicroCell, i: usize) -> Option<Row> {
         Value::Integer(switches).into(),
         if self_pair { Value::Counts(cell.noise_floor).into() } else { Cell::default() },
         verdict.unwrap_or_default().tone(Tone::Plain),
-        Value::Code(entry.map_or_else(String::new, |e| figures::short_hash(&e.output_sha256))).into(),
+        Cell::from(Value::Code(entry.map_or_else(String::new, |e| figures::short_hash(&e.output_sha256))))
+            .under(entry.map_or_else(String::new, distance)),
     ];
     Some(Row { aside: self_pair, ..Row::new(anchors::rounds(index, i), cells) })
+}
+
+/// How far from the oracle the output is, where it is not equal.
+fn distance(entry: &MicroEntry) -> String {
+    let error = entry.max_abs_error.filter(|error| *error != 0.0);
+    error.map_or_else(String::new, |error| format!("at most {error:.1e} from the oracle"))
 }
 
 fn setup(cell: &MicroCell) -> String {

@@ -28,8 +28,7 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
     let (scenario, machine) = (&run.plan.scenario, &run.plan.machine);
     let Some(asked) = &scenario.micro else { return Ok(()) };
     let cells = scenario.cells(machine.l2());
-    let in_family = |f: Family| run.kernels.iter().filter(move |k| k.descriptor().family() == f).copied();
-    let families = Family::ALL.map(|f| in_family(f).collect::<Vec<Kernel>>());
+    let families = [false, true].map(|of_groups| Family::ALL.map(|family| run.in_family(family, of_groups)));
     let rule = rule(run, asked.rounds, &cells, &families);
     run.receipt.rule = Some(rule.clone());
     let found = run.receipt.limits.as_ref().and_then(|limits| limits.last_level.as_ref());
@@ -46,16 +45,17 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
         until: None,
     };
     let mut team = machine.team()?;
-    let progress = Progress::start("microbenchmarks", (cells.len() * Family::ALL.len()) as u64);
+    let progress =
+        Progress::start("microbenchmarks", cells.iter().map(|cell| in_cell(*cell, &families).count() as u64).sum());
     let mut done = 0;
     let mut measured: Vec<Measured<'_>> = Vec::new();
     for cell in cells {
-        for (family, kernels) in Family::ALL.iter().zip(&families) {
+        for (family, kernels) in in_cell(cell, &families) {
             interrupt::check("interrupted during the microbenchmarks")?;
             let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
             progress.say(format!("{op} {m}x{k} {} {}", family.name(), titles::residency(cell.residency)));
             let start = Instant::now();
-            let asked = Asked { cell, family: *family, kernels };
+            let asked = Asked { cell, family, kernels };
             let record = possible(run, asked, &plan, &mut team)?;
             done += 1;
             progress.set(done);
@@ -70,13 +70,22 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
     once_more(run, &measured, &plan, &mut team, &progress)
 }
 
+/// The kernels of each family, in cells of all families and in those of groups.
+type Families = [[Vec<Kernel>; Family::ALL.len()]; 2];
+
+/// The families that are timed in a cell, each with its kernels.
+fn in_cell(cell: Cell, families: &Families) -> impl Iterator<Item = (Family, &Vec<Kernel>)> {
+    let all = Family::ALL.into_iter().zip(&families[usize::from(cell.of_groups)]);
+    all.filter(move |(family, _)| cell.is_for(*family))
+}
+
 /// The rule of the run: all its comparisons share the chance of a false alarm. A cell may be measured once more, and
 /// both measurements count.
-fn rule(run: &Run<'_>, rounds: usize, cells: &[Cell], families: &[Vec<Kernel>]) -> Rule {
+fn rule(run: &Run<'_>, rounds: usize, cells: &[Cell], families: &Families) -> Rule {
     let of_cell = |cell: &Cell| {
         let in_family =
-            |(family, kernels): (&Family, &Vec<Kernel>)| micro::comparisons(*cell, *family, kernels, &run.guests);
-        Family::ALL.iter().zip(families).map(in_family).sum::<usize>()
+            |(family, kernels): (Family, &Vec<Kernel>)| micro::comparisons(*cell, family, kernels, &run.guests);
+        in_cell(*cell, families).map(in_family).sum::<usize>()
     };
     let comparisons = 2 * cells.iter().map(of_cell).sum::<usize>() + run.block_comparisons();
     Rule::new(sequential::DELTA, "round", &sequential::ROUND_LOOKS, rounds, comparisons)

@@ -9,7 +9,7 @@ use crate::load_model::Loaded;
 use crate::measure::bench::Bench;
 use crate::measure::blocks;
 use crate::runs::RunFolder;
-use kernels::{Kernel, Needs};
+use kernels::{Family, Kernel, Needs};
 use model::sparse_ffn::Sparsity;
 use receipt::{Receipt, RowStatus, WithoutTime};
 use std::time::Instant;
@@ -19,6 +19,8 @@ pub struct Run<'a> {
     pub plan: &'a Plan,
     /// Kernels that agreed with the oracle in every check so far.
     pub kernels: Vec<Kernel>,
+    /// Ids of those among them that are there for the entries that say what shares a scale, and for nothing else.
+    apart: Vec<&'static str>,
     /// The model, if there is one, and what was packed of it.
     pub bench: Option<Bench<'a>>,
     /// What its weights ask of a kernel that speaks.
@@ -48,7 +50,28 @@ impl<'a> Run<'a> {
             let more = able::kernels(needs, &plan.machine);
             kernels.extend(more.into_iter().filter(|k| plan.kernels.iter().all(|known| known.id() != k.id())));
         }
-        Ok(Self { plan, kernels, bench, needs, guests, folder, receipt, start: Instant::now() })
+        let mut apart = Vec::new();
+        if plan.named.is_none() {
+            let asked = plan.scenario.scalings_of_entries().into_iter();
+            let grouped = asked.flat_map(|scaling| able::kernels(scaling.needs(), &plan.machine));
+            for kernel in grouped.filter(|k| k.descriptor().family() == Family::W2gA8) {
+                if kernels.iter().all(|known| known.id() != kernel.id()) {
+                    apart.push(kernel.id());
+                    kernels.push(kernel);
+                }
+            }
+        }
+        Ok(Self { plan, kernels, apart, bench, needs, guests, folder, receipt, start: Instant::now() })
+    }
+
+    /// The kernels of a family that are timed in cells of groups alone, or in others.
+    pub fn in_family(&self, family: Family, of_groups: bool) -> Vec<Kernel> {
+        let takes_part = |k: &&Kernel| k.descriptor().family() == family && (of_groups || self.is_everywhere(k));
+        self.kernels.iter().filter(takes_part).copied().collect()
+    }
+
+    fn is_everywhere(&self, kernel: &Kernel) -> bool {
+        !self.apart.contains(&kernel.id())
     }
 
     /// The kernels that can multiply the model's weights by its rule, and those that cannot, with the reason;
@@ -62,7 +85,8 @@ impl<'a> Run<'a> {
                 false
             }
         };
-        let speakers = self.kernels.iter().filter(speaks).copied().collect();
+        let meant = self.kernels.iter().filter(|kernel| self.is_everywhere(kernel));
+        let speakers = meant.filter(speaks).copied().collect();
         (speakers, mute)
     }
 

@@ -7,6 +7,7 @@ use kernels::conformance::{self, Expected, Mismatch, compare};
 use kernels::parallel::Team;
 use kernels::{Family, Kernel, KernelError, Operation, PackedWeights, reference};
 use model::hash::sha256_hex;
+use std::ops::Range;
 
 /// The hash of a kernel's output, and its error against the oracle.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Checked {
 const EXACT: &str = "kernels::reference, equal";
 const FLOAT: &str = "kernels::reference in f64, within 1e-5 of the row's absolute sum";
 const GROUPED: &str = "kernels::reference with scales of groups in their order, equal";
+const SCALED: &str =
+    "kernels::reference in f64 with all scales, within 1e-5 of the sum of |scale x scale x activation|";
 const BATCH: &str = "kernels::reference for the first token, this kernel's gemv for the others, equal";
 
 impl Checked {
@@ -55,6 +58,7 @@ impl Check<'_> {
     fn run(&self, team: &mut Team) -> Result<Checked> {
         match (self.cell.op, self.kernel.descriptor().family()) {
             (Operation::Dequantize, _) => self.dequantize(),
+            (op, Family::W2gA8) if self.kernel.descriptor().foreign_kernel().is_some() => self.scaled(op, team),
             (Operation::Gemm, Family::W2gA8) => self.gemm_groups(team),
             (Operation::Gemm, _) => self.gemm(team),
             (Operation::Gemv, Family::W2A8) => self.gemv_i8(team).map(|y| Checked::equal(EXACT, &y)),
@@ -122,6 +126,27 @@ impl Check<'_> {
             .map_err(|e| self.failed(e))?;
         self.compared(&y, 1, 0.0, |row| Expected::exactly(reference::codes_groups(weights, row, self.codes(row), x)))?;
         Ok(y)
+    }
+
+    /// Products of a library's kernel with all scales: in an order of roundings of its own, every token against f64.
+    fn scaled(&self, op: Operation, team: &mut Team) -> Result<Checked> {
+        let (weights, x) = (self.weights(), self.operands.quantized());
+        let rows = weights.rows();
+        let mut y = vec![f32::NAN; rows * x.len()];
+        if op == Operation::Gemm {
+            let words: &mut [i32] = bytemuck::cast_slice_mut(&mut y);
+            super::batch::gemm(team, self.kernel, weights, x, words).map_err(|e| self.failed(e))?;
+        } else {
+            let gemv = |rows: Range<usize>, y: &mut [f32]| self.kernel.gemv_groups(weights, rows, &x[0], y);
+            team.split_rows(weights.layout().rows, &mut y, gemv).map_err(|e| self.failed(e))?;
+        }
+        let mut max_abs_error = 0.0f64;
+        for (y, x) in y.chunks_exact(rows).zip(x) {
+            let product = |row| reference::codes_scaled_f64(weights, row, self.codes(row), x);
+            let largest = self.compared(y, 1, conformance::F32_BOUND, |row| product(row).into())?;
+            max_abs_error = max_abs_error.max(largest);
+        }
+        Ok(Checked { max_abs_error, ..Checked::equal(SCALED, &y) })
     }
 
     /// As [`Self::gemm`], of floats.

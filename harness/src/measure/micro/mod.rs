@@ -355,7 +355,7 @@ mod tests {
             interrupted: &interrupted,
             until: None,
         };
-        let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: 1, residency, scaling };
+        let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: 1, residency, scaling, of_groups: false };
         let team = &mut Team::new(2, |_| {}).expect("threads start");
         let (kernels, mut guests) = (kernels_of(family), Guests::none());
         let measured = measure(Asked { cell, family, kernels: &kernels }, &plan, team, &mut guests, Vec::new());
@@ -420,7 +420,8 @@ mod tests {
         for rule in ActivationRule::ALL {
             let scaling = Scaling { group: 64, rule };
             let shape = Shape { m: 40, k: 300 };
-            let cell = Cell { op: Operation::Gemv, shape, tokens: 1, residency: Residency::Llc, scaling };
+            let cell =
+                Cell { op: Operation::Gemv, shape, tokens: 1, residency: Residency::Llc, scaling, of_groups: true };
             let mut kernels = kernels_of(Family::W2gA8);
             kernels.retain(|kernel| able(cell, kernel).is_ok());
             let operands = Operands::new(cell, &kernels, 0, CpuFeatures::detect(), 1).expect("packed");

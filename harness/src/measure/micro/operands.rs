@@ -155,7 +155,14 @@ mod tests {
     use kernels::registry;
 
     fn cell(op: Operation, residency: Residency) -> Cell {
-        Cell { op, shape: Shape { m: 64, k: 1024 }, tokens: 1, residency, scaling: Scaling::default() }
+        Cell {
+            op,
+            shape: Shape { m: 64, k: 1024 },
+            tokens: 1,
+            residency,
+            scaling: Scaling::default(),
+            of_groups: false,
+        }
     }
 
     #[test]

@@ -11,13 +11,14 @@ use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
 use crate::measure::micro::operands::Operands;
 use crate::measure::micro::ring::{Ring, Void};
-use crate::measure::micro::{check, operand_seed};
+use crate::measure::micro::{able, check, operand_seed};
+use crate::operation;
 use crate::registered;
 use crate::runs::kernel_records;
 use kernels::conformance;
-use kernels::foreign;
+use kernels::foreign::{self, ForeignKernel};
 use kernels::guarded::{Side, placed};
-use kernels::{Kernel, KernelDescriptor};
+use kernels::{Family, Kernel, KernelDescriptor};
 use receipt::{RowStatus, VerifyRecord};
 use std::cell::Cell;
 use std::path::Path;
@@ -177,9 +178,24 @@ impl Guest {
         }
     }
 
+    /// A kernel as a cell's family takes it: with scales of groups where these are the cell's.
+    fn in_family(&self, kernel: Kernel, job: &JobCell) -> std::result::Result<Kernel, Ended> {
+        let family = operation::family_of_kernels(job.family);
+        if kernel.descriptor().family() == family {
+            return Ok(kernel);
+        }
+        let foreign = kernel.descriptor().foreign_kernel().filter(|_| family == Family::W2gA8);
+        let grouped = foreign.and_then(ForeignKernel::with_groups);
+        let grouped = grouped.ok_or_else(|| Void::Refused(format!("it is no kernel of {family}")))?;
+        let kernel = Kernel::new(grouped, self.machine.features).map_err(|why| Void::Refused(why.to_string()))?;
+        let cell = job.product().ok_or_else(|| Error::input("a library's kernels are timed on matrices here"))?;
+        able(cell, &kernel).map_err(Void::Refused)?;
+        Ok(kernel)
+    }
+
     /// Prepares a cell, checks it, says so, and takes turns until the parent leaves it.
     fn measure(&mut self, job: &JobCell, channel: &mut Channel) -> std::result::Result<(), Ended> {
-        let kernel = self.machine.kernel(&job.kernel)?;
+        let kernel = self.in_family(self.machine.kernel(&job.kernel)?, job)?;
         let cell = job.product().ok_or_else(|| Error::input("a library's kernels are timed on matrices here"))?;
         refuse_shape(&kernel, job)?;
         let seed = operand_seed(self.seed, cell, kernel.descriptor().family());

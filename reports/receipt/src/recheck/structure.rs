@@ -2,7 +2,8 @@
 
 use super::problem::Problem;
 use crate::record::{
-    BlockEntry, Family, GenerationKernel, GenerationRecord, MicroCell, Receipt, Residency, Round, TokenBlocks,
+    BlockEntry, Family, GenerationKernel, GenerationRecord, MicroCell, MicroEntry, Receipt, Residency, Round,
+    TokenBlocks,
 };
 use std::fmt::Display;
 
@@ -93,6 +94,23 @@ impl Found<'_> {
         self.demand(false, field, id, what);
     }
 
+    /// Results of int8 activations are the oracle's bit for bit, but those of a library that applied scales of groups:
+    /// these are the cell's then.
+    fn error(&mut self, field: String, cell: &MicroCell, entry: &MicroEntry) {
+        let kernel = self.receipt.kernels.iter().find(|kernel| kernel.id == entry.kernel);
+        let foreign = kernel.and_then(|kernel| kernel.foreign.as_ref());
+        if let Some((foreign, scaling)) = foreign.zip(cell.scaling()) {
+            let own = [foreign.output.clone(), foreign.weight_group.clone(), foreign.act_group.clone()];
+            let asked = ["f32".into(), scaling.weight_group.to_string(), scaling.activations.to_string()];
+            let what = "scales of the library's kernel, which are not the cell's";
+            self.demand(own == asked, field.clone(), own.join(", "), what);
+            return;
+        }
+        let error = entry.max_abs_error.unwrap_or(0.0);
+        let equal = cell.family == Family::W2A32 || error == 0.0;
+        self.demand(equal, field, error, "but the kernel is exact");
+    }
+
     fn cell(&mut self, at: &str, cell: &MicroCell) {
         let n = cell.entries.len();
         let product = (cell.m as u64).checked_mul(cell.k as u64).and_then(|x| x.checked_mul(cell.tokens as u64));
@@ -118,6 +136,7 @@ impl Found<'_> {
         self.demand(cell.summaries.len() == n, format!("{at}/summaries"), cell.summaries.len(), "not one an entry");
         for (e, entry) in cell.entries.iter().enumerate() {
             self.passed(format!("{at}/entries/{e}/kernel"), &entry.kernel);
+            self.error(format!("{at}/entries/{e}/max_abs_error"), cell, entry);
             if let Some(ns) = entry.prepare.as_ref().map(|prepare| prepare.ns_per_token) {
                 let field = format!("{at}/entries/{e}/prepare/ns_per_token");
                 self.demand(ns.is_finite() && ns >= 0.0, field, ns, "not a duration");

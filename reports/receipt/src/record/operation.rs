@@ -133,6 +133,13 @@ impl Scaling {
     }
 }
 
+impl Scaling {
+    /// In a word, as a scenario has it: `g128xtoken`, `g64x32`.
+    pub fn word(&self) -> String {
+        format!("g{}x{}", self.weight_group, self.activations)
+    }
+}
+
 /// `groups of 128, one scale a token`, `groups of 64, activations by 32`.
 impl fmt::Display for Scaling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,7 +174,7 @@ mod tests {
         }
         let old = Scaling { weight_group: 128, activations: Activations::Token };
         assert_eq!((Scaling::of(Family::W2gA8, None, None), Scaling::of(Family::W2A8, None, None)), (Some(old), None));
-        assert_eq!(old.to_string(), "groups of 128, one scale a token");
+        assert_eq!((old.to_string().as_str(), old.word().as_str()), ("groups of 128, one scale a token", "g128xtoken"));
         let unknown = serde_json::from_str::<Family>("\"W4A8\"").expect_err("another family");
         assert!(unknown.to_string().contains("W4A8"), "{unknown}");
     }
