@@ -11,7 +11,7 @@ use crate::loading::Loading;
 use crate::sampler::Sampling;
 use crate::weights::Model;
 use kernels::parallel::Team;
-use kernels::{CodeTable, CpuFeatures, Family, HeadFormat, Kernel, registry};
+use kernels::{CodeTable, CpuFeatures, Family, HeadFormat, Kernel, Needs, registry};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -36,6 +36,11 @@ pub fn held_out(model: &Model) -> Vec<u32> {
 /// The registered kernels that this CPU can run.
 pub fn kernels() -> impl DoubleEndedIterator<Item = Kernel> {
     registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok())
+}
+
+/// Those of them that take one f32 scale a tensor, as the built-in model has.
+pub fn of_builtin() -> impl DoubleEndedIterator<Item = Kernel> {
+    kernels().filter(|kernel| kernel.descriptor().can_run(Needs::TERNARY).is_ok())
 }
 
 /// The kernel with this id, which must run on every CPU.

@@ -2,7 +2,7 @@
 //! allocates nothing.
 
 use crate::decoder::{Builder, Decoder};
-use crate::fixtures::{NEVER, builder, exact, head, held_out, kernel, kernels, known, model, request, run};
+use crate::fixtures::{NEVER, builder, exact, head, held_out, kernel, known, model, of_builtin, request, run};
 use crate::generate::{Request, Session};
 use crate::known::Golden;
 use crate::loading::Loading;
@@ -63,7 +63,7 @@ fn on_threads(model: &Model, kernel: Kernel, threads: usize) -> Builder<'_> {
 
 /// Every kernel, and every output head with the exact one.
 fn kernels_and_heads() -> impl Iterator<Item = (Kernel, HeadFormat)> {
-    kernels().map(|kernel| (kernel, HeadFormat::F16)).chain(HeadFormat::ALL.map(|format| (exact(), format)))
+    of_builtin().map(|kernel| (kernel, HeadFormat::F16)).chain(HeadFormat::ALL.map(|format| (exact(), format)))
 }
 
 /// Nats per token over the first windows.
@@ -75,7 +75,7 @@ fn nats(decoder: &mut Decoder<'_>, tokens: &[u32], max_windows: usize) -> f64 {
 #[test]
 fn every_kernel_gives_the_golden_ids_and_logits() {
     let (model, known) = (model(), known());
-    for kernel in kernels() {
+    for kernel in of_builtin() {
         let (mut decoder, id) = (decoder(&model, kernel, 2, 64), kernel.id());
         for Golden { prompt, prompt_ids, token_ids, margins, logits_last, .. } in &known.goldens {
             assert_eq!(model.tokenizer.encode(prompt, None).expect("encodes"), *prompt_ids, "{prompt:?}");
@@ -105,7 +105,7 @@ fn perplexity_is_the_golden_one() {
     let got = run(exact, usize::MAX).exp();
     assert!((got / want - 1.0).abs() < 1e-3, "{}: perplexity {got}, golden {want}", exact.id());
     let first = run(exact, 4);
-    for kernel in kernels() {
+    for kernel in of_builtin() {
         let nats = run(kernel, 4);
         assert!((nats - first).abs() < 1e-3, "{}: {nats} nats, {} has {first}", kernel.id(), exact.id());
     }
