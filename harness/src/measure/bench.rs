@@ -54,8 +54,13 @@ impl<'a> Bench<'a> {
 
     /// A kernel with the model's weights in its packing, packed on first use.
     pub fn weights(&mut self, kernel: Kernel, table: CodeTable) -> Result<KernelWeights> {
-        let (model, packing) = (self.model(), kernel.descriptor().layout);
         let kernel = self.chooser.kernel(kernel)?;
+        self.packed_for(kernel, table)
+    }
+
+    /// A kernel as it is to be called, with the model's weights in its packing, packed on first use.
+    pub fn packed_for(&mut self, kernel: Kernel, table: CodeTable) -> Result<KernelWeights> {
+        let (model, packing) = (self.model(), kernel.descriptor().layout);
         let weights = match self.weights.entry((packing, table.0)) {
             Entry::Occupied(found) => Arc::clone(found.get()),
             Entry::Vacant(empty) => Arc::clone(empty.insert(Arc::new(packed(model, self.machine, packing, table)?))),
@@ -78,7 +83,13 @@ impl<'a> Bench<'a> {
 
     /// A decoder for one kernel with this bench's head and threads; what else it has is said to the builder.
     pub fn decoder(&mut self, kernel: Kernel, table: CodeTable) -> Result<Builder<'a>> {
-        let (weights, head) = (self.weights(kernel, table)?, self.head_as(self.head)?);
+        let weights = self.weights(kernel, table)?;
+        self.decoder_of(weights)
+    }
+
+    /// The same for weights that are packed.
+    pub fn decoder_of(&mut self, weights: KernelWeights) -> Result<Builder<'a>> {
+        let head = self.head_as(self.head)?;
         let (machine, ops) = (self.machine, self.chooser.ops()?);
         // Nothing computes with a kernel whose suite failed.
         self.chooser.verified()?;

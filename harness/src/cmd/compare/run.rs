@@ -19,6 +19,8 @@ pub struct Run<'a> {
     pub plan: &'a Plan,
     /// Kernels that agreed with the oracle in every check so far.
     pub kernels: Vec<Kernel>,
+    /// Exact kernels for the rules of activations that the scenario asks about, likewise.
+    pub for_rules: Vec<Kernel>,
     /// The model, if there is one, and what was packed of it.
     pub bench: Option<Bench<'a>>,
     /// What its weights ask of a kernel that speaks.
@@ -48,7 +50,18 @@ impl<'a> Run<'a> {
             let more = able::kernels(needs, &plan.machine);
             kernels.extend(more.into_iter().filter(|k| plan.kernels.iter().all(|known| known.id() != k.id())));
         }
-        Ok(Self { plan, kernels, bench, needs, guests, folder, receipt, start: Instant::now() })
+        let mut for_rules: Vec<Kernel> = Vec::new();
+        for &rule in &plan.scenario.rules {
+            let all = able::kernels(Needs { rule, ..needs }, &plan.machine);
+            let named = |k: &&Kernel| plan.named.as_ref().is_none_or(|ids| ids.iter().any(|id| id == k.id()));
+            let exact = all.iter().chain(&plan.kernels).filter(|k| k.descriptor().exact()).filter(named);
+            for kernel in exact {
+                if for_rules.iter().all(|known| known.id() != kernel.id()) {
+                    for_rules.push(*kernel);
+                }
+            }
+        }
+        Ok(Self { plan, kernels, for_rules, bench, needs, guests, folder, receipt, start: Instant::now() })
     }
 
     /// The kernels that can multiply the model's weights by its rule, and those that cannot, with the reason;
@@ -77,6 +90,9 @@ impl<'a> Run<'a> {
         let asked = self.plan.scenario.generate.as_ref();
         let skips = self.bench.as_ref().is_none_or(|bench| bench.model().skips());
         let sparse = skips && !matches!(self.plan.texts.sparsity, Sparsity::Dense);
-        asked.map_or(0, |asked| blocks::comparisons(&self.speakers().0, &self.guests, asked.rounds, sparse))
+        let texts =
+            asked.map_or(0, |asked| blocks::comparisons(&self.speakers().0, &self.guests, asked.rounds, sparse));
+        // Each rule of activations is compared with the first.
+        texts + self.plan.scenario.rules.len().saturating_sub(1)
     }
 }

@@ -34,8 +34,7 @@ pub struct RulesRecord {
     pub rules: Vec<RuleEntry>,
     /// Raw sums of each window.
     pub windows: Vec<RuleWindow>,
-    #[doc = "Raw rounds of decoding, in which the rules take turns, each with its kernel. An entry's `kernel` is the \
-             name of its rule, and\n`family` that of the first rule's kernel. Absent where decoding was not measured."]
+    /// Raw rounds of decoding, rules in turn, each with its kernel; absent where the model's context is too short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<TokenBlocks>,
     /// Rules that were asked for and not measured, and why.
