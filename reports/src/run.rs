@@ -49,22 +49,24 @@ fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
     let (answer, opening) = (answer(receipt), opening(receipt));
     let is_gate = receipt.gate.is_some();
     let timed = receipt.micro.iter().any(|c| !c.rounds.is_empty());
-    // A gate has none of these unless it says otherwise: that they are missing is no news.
-    let unless_gate = |has: bool, section: Section| (has || !is_gate).then_some(section);
+    // A gate, or a run about rules of activations, has none of these unless it says otherwise: that they are missing is
+    // no news.
+    let other = is_gate || receipt.activation_rules.is_some();
+    let unless_other = |has: bool, section: Section| (has || !other).then_some(section);
     let sections = [
         gate::section(receipt),
         findings::section(&findings),
         products::section(receipt),
         others::section(receipt),
-        unless_gate(timed, stages::section(receipt)),
+        unless_other(timed, stages::section(receipt)),
         explained::section(receipt, judged),
         limits::section(receipt),
-        unless_gate(receipt.generation.is_some(), generation::section(receipt)),
+        unless_other(receipt.generation.is_some(), generation::section(receipt)),
         beside::section(receipt),
         amdahl::section(receipt),
-        unless_gate(receipt.perplexity.is_some(), perplexity::section(receipt)),
+        unless_other(receipt.perplexity.is_some(), perplexity::section(receipt)),
         rules::section(receipt),
-        unless_gate(timed, measurements::section(receipt)),
+        unless_other(timed, measurements::section(receipt)),
         rounds::section(receipt),
         counts::section(receipt),
         claims::section(receipt, judged),

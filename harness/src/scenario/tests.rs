@@ -41,7 +41,8 @@ fn scenarios_of_models_time_their_matrices() {
 /// One rule is what a run computes by; of several the first is, and what each costs is asked besides.
 #[test]
 fn a_list_of_rules_is_a_question() {
-    let of = |key: &str| Scenario::parse("f.toml", &WHOLE.replace("[micro]", &format!("{key}\n[micro]"))).expect("valid");
+    let of =
+        |key: &str| Scenario::parse("f.toml", &WHOLE.replace("[micro]", &format!("{key}\n[micro]"))).expect("valid");
     let rules = |scenario: &Scenario| (scenario.activations, scenario.rules.clone());
     assert_eq!(rules(&of("")), (None, vec![]));
     assert_eq!(rules(&of("activations = \"128\"")), (Some(ActivationRule::Per128), vec![]));

@@ -185,7 +185,7 @@ fn a_list_of_rules_finds_out_what_each_costs() {
     assert!(summaries.iter().all(|own| own["tokens_per_s"].as_f64().expect("a speed") > 0.0));
     assert!(summaries[1..4].iter().all(|own| own["vs_baseline"]["partner"] == "token"));
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(shown.contains("lose least against f32 ones") && shown.contains("Activation rules"), "{shown}");
+    assert!(shown.contains("lose least of 4 rules") && shown.contains("Activation rules"), "{shown}");
     succeeds(run(&format!("receipt verify {out}")));
     let page = std::fs::read_to_string(format!("{out}/report.html")).expect("there");
     assert!(page.contains("id=\"activation-rules\"") && page.contains("rules.svg"));

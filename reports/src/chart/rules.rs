@@ -46,7 +46,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let svg = draw("rules", (WIDTH, HEAD + plot + FOOT), &title, &description, |c| {
         c.text((0, 42), Anchor::Start, NOTE, &setup(receipt, record));
         for (x, anchor, font, words) in [
-            (NAMES, Anchor::End, HEADING, "activations sharing a scale"),
+            (NAMES, Anchor::End, HEADING, "scale shared by"),
             (FAR.0, Anchor::Start, HEADING, "KL divergence"),
             (FAR_FIGURE, Anchor::End, NOTE, "nats"),
             (SPEED.0, Anchor::Start, HEADING, "decoding"),

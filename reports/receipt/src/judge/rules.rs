@@ -1,8 +1,8 @@
 //! What the raw sums and rounds of rules of activations say.
 
 use super::turns;
-use crate::figures::{integer, measured, percent, ratio_with_interval};
-use crate::record::{RuleEntry, RuleSums, RulesRecord};
+use crate::figures::{measured, ratio_with_interval};
+use crate::record::{RuleSums, RulesRecord};
 
 /// Fills in the figures of every rule from the windows, and those of decoding from its rounds.
 pub fn summarize(record: &mut RulesRecord) {
@@ -39,28 +39,23 @@ pub fn closest(record: &RulesRecord) -> Option<usize> {
 pub fn sentence(record: &RulesRecord) -> Option<String> {
     let index = closest(record)?;
     let (own, first) = (&record.rules[index], record.rules.first()?);
-    let kl = |rule: &RuleEntry| format!("{} nats a token", measured(rule.kl_nats));
-    let named = |rule: &RuleEntry| format!("activations with {}", rule.activations.in_words());
     let lost = format!(
-        "Of {} rules, {} lose least against f32 ones: KL divergence {}, the same most probable token at {} of {} \
-         positions",
+        "Activations with {} lose least of {} rules: {} nats of KL divergence from f32 activations",
+        own.activations.in_words(),
         record.rules.len(),
-        named(own),
-        kl(own),
-        percent(own.same_top_share),
-        integer(record.tokens as u64),
+        measured(own.kl_nats),
     );
     if index == 0 {
         return Some(format!("{lost}."));
     }
-    let than = format!("{lost}; with {} it is {}", first.activations.in_words(), kl(first));
+    let than = format!("{lost}, {} with {}", measured(first.kl_nats), first.activations.in_words());
     let Some(ratio) = record.speed(index).and_then(|speed| speed.vs_baseline.as_ref()) else {
         return Some(format!("{than}. Speed was not measured."));
     };
     let (figure, word) = (ratio_with_interval(ratio), ratio.direction().word());
     let (kernel, partner) = (&own.kernel, &first.kernel);
     let partner = if kernel == partner { "it does" } else { partner };
-    Some(format!("{than}. {kernel} decodes {figure} as fast as {partner} by that rule ({word})."))
+    Some(format!("{than}; {kernel} decodes by the former {figure} as fast as {partner} by the latter ({word})."))
 }
 
 #[cfg(test)]
@@ -87,16 +82,20 @@ mod tests {
         assert_eq!((other.kl_nats, other.same_top, other.windows_below_first), (0.0625, 8, 1));
         assert_eq!(closest(&record), Some(1));
         let said = sentence(&record).expect("some");
-        assert!(said.contains("0.0625 nats a token") && said.ends_with("Speed was not measured."), "{said}");
+        assert!(
+            said.contains(": 0.0625 nats of KL divergence from f32 activations, 0.100 with one scale")
+                && said.ends_with("Speed was not measured."),
+            "{said}"
+        );
         record.rules.truncate(1);
-        assert!(sentence(&record).expect("some").ends_with("at 87.5% of 8 positions."));
+        assert!(sentence(&record).expect("some").ends_with("from f32 activations."));
     }
 
     #[test]
     fn the_sentence_says_what_the_closest_rule_costs() {
         let record = fixture::activation_rules().activation_rules.expect("rules");
         let said = sentence(&record).expect("some");
-        assert!(said.starts_with("Of 4 rules, activations with a scale for each 32 activations lose least"), "{said}");
-        assert!(said.contains("avx2-groups decodes 0.") && said.ends_with("(slower)."), "{said}");
+        assert!(said.starts_with("Activations with a scale for each 32 activations lose least of 4 rules: "), "{said}");
+        assert!(said.contains("avx2-groups decodes by the former 0.") && said.ends_with("(slower)."), "{said}");
     }
 }
