@@ -108,8 +108,8 @@ pub struct Plan<'a> {
 #[derive(Debug)]
 pub struct Broken(pub usize, pub Failed);
 
-/// Measures the kernels of one family, or rules of activations, of which one must be there twice. `make` makes what plays a column. None where
-/// the shortest text has no block, or was interrupted before one.
+/// Measures the kernels of one family, or rules of activations, of which one must be there twice. `make` makes what
+/// plays a column. None where the shortest text has no block, or was interrupted before one.
 ///
 /// # Errors
 /// Another id than the kernel generated undisturbed.

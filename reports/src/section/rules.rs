@@ -38,7 +38,8 @@ fn setup(record: &RulesRecord) -> String {
     });
     let threads = crate::words::count(record.threads, "thread");
     format!(
-        "{tokens} positions of {}, windows of {}, each from an empty cache (text {hash}), output head {}, {threads}{blocks}.",
+        "{tokens} positions of {}, windows of {}, each from an empty cache (text {hash}), output head {}, \
+         {threads}{blocks}.",
         record.text, record.window, record.head
     )
 }
