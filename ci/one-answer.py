@@ -148,9 +148,9 @@ def cell_pairs(receipt, cell):
     return Pairs(rule, old, columns, same_code(entries, columns), blocks_of_ten)
 
 
-def block_pairs(receipt, blocks):
+def block_pairs(receipt, blocks, threads):
     old = receipt["schema_version"].startswith(("1.0.", "1.1."))
-    threads, entries, rounds = receipt["generation"]["threads"], blocks["entries"], blocks["rounds"]
+    entries, rounds = blocks["entries"], blocks["rounds"]
     columns = [[charged(r, e, threads) for r in rounds] for e in range(len(entries))]
     text = sum(1 for r in rounds if r["generation"] == rounds[0]["generation"])
     by_text = lambda same: [median(same[i:i + text]) for i in range(0, len(same), text)]
@@ -173,7 +173,7 @@ def judged(receipt):
             for partner in {0, ids.index(builds_on[entry["kernel"]]) if builds_on[entry["kernel"]] in ids else 0}:
                 words[place + (entry["kernel"], ids[partner])] = pairs.direction(own, partner)
     for blocks in (receipt.get("generation") or {}).get("blocks", []):
-        pairs = block_pairs(receipt, blocks)
+        pairs = block_pairs(receipt, blocks, receipt["generation"]["threads"])
         for own, entry in enumerate(blocks["entries"]):
             if own and not entry["self_pair"]:
                 # One that skips is compared with its kernel as it is.
@@ -182,6 +182,16 @@ def judged(receipt):
                 partner = ids.index(dense) if dense != entry["kernel"] and dense in ids else 0
                 decoding[entry["kernel"]] = pairs.direction(own, partner)
     return words, decoding
+
+
+def judged_rules(receipt):
+    """{rule: word} of rules of activations, each against the first."""
+    rules = receipt.get("activation_rules") or {}
+    blocks = rules.get("blocks")
+    if blocks is None:
+        return {}
+    pairs = block_pairs(receipt, blocks, rules["threads"])
+    return {e["kernel"]: pairs.direction(i, 0) for i, e in enumerate(blocks["entries"]) if i and not e["self_pair"]}
 
 
 # ---- what is shown ----------------------------------------------------------------------------------------------------------------------
@@ -278,6 +288,31 @@ def of_markdown(shown, places):
     return words, decoding
 
 
+def rules_shown(csv_path, page, terminal, markdown):
+    """{rule: word} of rules of activations in each form: the table's row of a rule, and of the picture its description."""
+    named = lambda title: "token" if title == "all of a token" else title.removesuffix(" in a row")
+    of_csv = {r["activations"]: r["direction_vs_baseline"] for r in csv.DictReader(csv_path.open()) if r["kind"] == "activation_rule" and r["baseline"]}
+    of_page, of_chart, of_text, of_cells = {}, {}, {}, {}
+    for table in re.findall(r'id="table-activation-rules".*?</table>', page, re.S):
+        for row in re.findall(r"<tr id=[^>]*>(.*?)</tr>", table, re.S):
+            shown = judged_ratio(row)
+            if shown:
+                of_page[named(text(re.search(r'<a class="row"[^>]*>(.*?)</a>', row, re.S)[1]))] = shown[1]
+    for chart in re.findall(r'<svg[^>]*aria-labelledby="rules-[^"]*".*?</svg>', page, re.S):
+        for said in re.findall(r"<desc[^>]*>(.*?)</desc>", chart, re.S):
+            for title, word in re.findall(r"([\w ]+?) with \S+ \S+ nats, \S+ tokens/s, \S+ over \w+, (\w+)", html.unescape(said)):
+                of_chart[named(title.strip())] = word
+    for line in terminal.splitlines():
+        row = re.match(r" (all of a token|\d+ in a row) .* (\w+) [\d.,]+×", line)
+        if row and row[2] in WORDS:
+            of_text[named(row[1])] = row[2]
+    for line in markdown.splitlines():
+        cells = [html.unescape(c).replace("\\", "").replace("`", "").strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if cells and re.fullmatch(r"all of a token|\d+ in a row", cells[0]):
+            of_cells.update({named(cells[0]): c.split(" ")[-1] for c in cells if "×" in c and c.split(" ")[-1] in WORDS})
+    return [("measurements.csv", of_csv), ("page", of_page), ("chart", of_chart), ("terminal", of_text), ("Markdown", of_cells)]
+
+
 # ---- both -------------------------------------------------------------------------------------------------------------------------------
 
 PLACES = {"in cache": "cache", "from L2": "l2", "from LLC": "llc", "from DRAM": "dram"}
@@ -290,7 +325,7 @@ TITLES = {
 
 SECTIONS = [
     "Findings", "Products in figures", "Which kernel is faster", "The ladder explained", "How far from the limit", "Whole text",
-    "A kernel's gain and a token's", "Perplexity", EVERY, "Raw rounds", "Instructions per 64 weights", "What the analysis claims",
+    "A kernel's gain and a token's", "Perplexity", "Activation rules", EVERY, "Raw rounds", "Instructions per 64 weights", "What the analysis claims",
     "Kernels and correctness", "Machine, model and how to reproduce",
 ]
 
@@ -354,10 +389,14 @@ def check(program, path):
                 # Before 1.2 a kernel without the gate's zeros had no blocks of its own.
                 whole = {kernel: word for kernel, word in whole.items() if kernel in decoding or "+" not in kernel}
                 found += differences(f"{where}, decoding", whole, decoding)
+        rules = judged_rules(receipt)
+        if rules:
+            for where, shown in rules_shown(folder / "measurements.csv", page, terminal, markdown):
+                found += differences(f"{where}, rules of activations", shown, rules)
         own = {key[1:]: word for key, word in words.items()}
         charts = of_charts(page, PLACES)
         found += [f"chart: {' '.join(k)}: {w}, the judge says {own.get(k)}" for k, w in sorted(charts.items()) if own.get(k) != w]
-    return len(words) + len(decoding), len(charts), found
+    return len(words) + len(decoding) + len(rules), len(charts), found
 
 
 def main():

@@ -14,6 +14,8 @@ const A_KERNEL_S: f64 = 0.5;
 const READY_S: f64 = 4e-8;
 /// Seconds of a token beside its products.
 const TOKEN_S: f64 = 6e-5;
+/// Seconds of rules of activations: a small model's text ends sooner than a large one's minute.
+const RULES_S: (f64, f64) = (15.0, 120.0);
 /// Batches of tokens go faster than one at a time.
 const BATCH: f64 = 0.6;
 /// How much longer it takes while something else runs.
@@ -34,6 +36,9 @@ pub fn in_words(scenario: &Scenario, cells: &[Cell], kernels: &[&KernelRecord], 
     }
     if scenario.perplexity.is_some() {
         parts.push("perplexity".into());
+    }
+    if !scenario.rules.is_empty() {
+        parts.push(format!("{} rules of activations", scenario.rules.len()));
     }
     let parts = if parts.is_empty() { "checks only".into() } else { parts.join(", ") };
     format!("{}: {parts}", range(low, high))
@@ -69,7 +74,8 @@ fn seconds(scenario: &Scenario, cells: &[Cell], kernels: &[&KernelRecord], model
         rounds = (usual, usual + SHARE_OF_LONG_CELLS * (micro.rounds as f64 - usual));
     }
     let fixed = ready + tokens_s(scenario, kernels, model_weights);
-    (fixed + rounds.0 * round, BUSY * (fixed + rounds.1 * round))
+    let (rules_low, rules_high) = if scenario.rules.is_empty() { (0.0, 0.0) } else { RULES_S };
+    (fixed + rules_low + rounds.0 * round, BUSY * (fixed + rules_high + rounds.1 * round))
 }
 
 /// The kernels of each family that a cell measures.

@@ -1,5 +1,6 @@
 //! Packed weights: codes in some layout, and the data that says what the codes mean (table and scales).
 
+mod floats;
 mod meaning;
 mod rows;
 mod scales;

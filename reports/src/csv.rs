@@ -7,11 +7,11 @@ use crate::{gate_words::outcome_word, query};
 use receipt::judge::coverage;
 use receipt::{
     GateCell, GenerationKernel, GenerationRecord, LeftOut, MicroCell, Operation, Ratio, Receipt, Residency, Result,
-    Scaling,
+    RulesRecord, Scaling,
 };
 
 /// Columns in their order; tools know them by these names.
-const COLUMNS: [&str; 42] = [
+const COLUMNS: [&str; 45] = [
     "kind",
     "scenario",
     "run_status",
@@ -54,6 +54,9 @@ const COLUMNS: [&str; 42] = [
     "change",
     "weight_group",
     "activations",
+    "kl_nats",
+    "same_top_share",
+    "perplexity",
 ];
 
 /// The file `measurements.csv` of a run, as bytes.
@@ -85,7 +88,9 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
         let both = |k| [Operation::Prefill, Operation::Decode].map(|op| ("end_to_end", generation_row(g, k, op)));
         g.kernels.iter().flat_map(both)
     });
-    let rows = micro.chain(gated).chain(left_out).chain(texts).map(|(kind, figures)| row(kind, figures));
+    let rules = receipt.activation_rules.iter().flat_map(|r| (0..r.rules.len()).map(move |i| rule_row(r, i)));
+    let rules = rules.map(|figures| ("activation_rule", figures));
+    let rows = micro.chain(gated).chain(left_out).chain(texts).chain(rules).map(|(kind, figures)| row(kind, figures));
     document::csv(&Table::new("measurements.csv", "", COLUMNS.map(Column::words).into()).rows(rows))
 }
 
@@ -210,6 +215,28 @@ fn generation_row(g: &GenerationRecord, kernel: &GenerationKernel, op: Operation
     out
 }
 
+/// A rule of activations; its speed is compared with the first rule's.
+fn rule_row(record: &RulesRecord, index: usize) -> Figures {
+    let (rule, own) = (&record.rules[index], record.speed(index));
+    let ratio = own.and_then(|own| own.vs_baseline.as_ref());
+    let mut out = vec![
+        ("family", rule.family.name().into()),
+        ("kernel", rule.kernel.as_str().into()),
+        ("op", Operation::Decode.name().into()),
+        ("tokens", whole(record.tokens)),
+        ("threads", whole(record.threads)),
+        ("activations", rule.activations.name().into()),
+        ("rounds", whole(record.blocks.as_ref().map_or(0, |blocks| blocks.rounds.len()))),
+        ("end_to_end_tokens_per_s", if_some(own.map(|own| own.tokens_per_s))),
+        ("threshold", if_some(ratio.and_then(Ratio::threshold))),
+        ("kl_nats", Value::Number(rule.kl_nats)),
+        ("same_top_share", Value::Number(rule.same_top_share)),
+        ("perplexity", Value::Number(rule.perplexity)),
+    ];
+    out.extend(ratios(ratio, None, true));
+    out
+}
+
 fn ratios(base: Option<&Ratio>, previous: Option<&Ratio>, judged: bool) -> Figures {
     let word = |ratio: Option<&Ratio>| ratio.filter(|_| judged).map(|r| r.direction().word()).into();
     vec![
@@ -248,7 +275,8 @@ mod tests {
         let texts = complete.generation.as_ref().expect("texts");
         let text = generation_row(texts, &texts.kernels[1], Operation::Decode);
         let grouped = micro_row(&fixture::by_rule(Activations::Per32).micro[1], 1);
-        let rows = [micro_row(&complete.micro[0], 1), grouped, gate_row(cell), text];
+        let rule = rule_row(fixture::activation_rules().activation_rules.as_ref().expect("rules"), 1);
+        let rows = [micro_row(&complete.micro[0], 1), grouped, gate_row(cell), text, rule];
         for (name, _) in rows.into_iter().flatten() {
             assert!(COLUMNS.contains(&name), "{name}");
         }

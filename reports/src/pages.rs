@@ -18,6 +18,7 @@ fn kinds() -> Vec<(&'static str, Receipt)> {
         ("group-scales", fixture::group_scales()),
         ("regression", fixture::regression()),
         ("no-regression", fixture::no_regression()),
+        ("activation-rules", fixture::activation_rules()),
         ("interrupted", fixture::interrupted()),
         ("empty", fixture::empty()),
     ]
@@ -70,7 +71,9 @@ fn the_first_sentences_are_about_what_went_wrong() {
 fn every_first_screen_shows_a_picture_where_anything_was_compared() {
     for (name, receipt) in kinds() {
         let pictures = run::page(&receipt).pictures.len();
-        let compared = receipt.gate.is_some() || receipt.micro.iter().any(|c| !c.rounds.is_empty());
+        let compared = receipt.gate.is_some()
+            || receipt.activation_rules.is_some()
+            || receipt.micro.iter().any(|c| !c.rounds.is_empty());
         assert_eq!(pictures > 0, compared, "{name}");
     }
 }

@@ -6,7 +6,7 @@ use crate::document::{self, Item, Page, Section, Tone};
 use crate::markdown::{escape, with_fold};
 use crate::section::{
     about, amdahl, beside, cards, checks, claims, counts, explained, findings, gate, generation, kernels, limits,
-    measurements, method, others, perplexity, products, rounds, stages,
+    measurements, method, others, perplexity, products, rounds, rules, stages,
 };
 use crate::words::count;
 use crate::{chart, gate_words, query, seed};
@@ -49,21 +49,24 @@ fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
     let (answer, opening) = (answer(receipt), opening(receipt));
     let is_gate = receipt.gate.is_some();
     let timed = receipt.micro.iter().any(|c| !c.rounds.is_empty());
-    // A gate has none of these unless it says otherwise: that they are missing is no news.
-    let unless_gate = |has: bool, section: Section| (has || !is_gate).then_some(section);
+    // A gate, or a run about rules of activations, has none of these unless it says otherwise: that they are missing is
+    // no news.
+    let other = is_gate || receipt.activation_rules.is_some();
+    let unless_other = |has: bool, section: Section| (has || !other).then_some(section);
     let sections = [
         gate::section(receipt),
         findings::section(&findings),
         products::section(receipt),
         others::section(receipt),
-        unless_gate(timed, stages::section(receipt)),
+        unless_other(timed, stages::section(receipt)),
         explained::section(receipt, judged),
         limits::section(receipt),
-        unless_gate(receipt.generation.is_some(), generation::section(receipt)),
+        unless_other(receipt.generation.is_some(), generation::section(receipt)),
         beside::section(receipt),
         amdahl::section(receipt),
-        unless_gate(receipt.perplexity.is_some(), perplexity::section(receipt)),
-        unless_gate(timed, measurements::section(receipt)),
+        unless_other(receipt.perplexity.is_some(), perplexity::section(receipt)),
+        rules::section(receipt),
+        unless_other(timed, measurements::section(receipt)),
         rounds::section(receipt),
         counts::section(receipt),
         claims::section(receipt, judged),
@@ -109,7 +112,7 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
     out.join("\n\n") + "\n"
 }
 
-/// Of a gate what does not pass; else the products.
+/// Of a gate what does not pass; else the products, and the rules of activations where a run asked about them.
 fn tables_that_matter(page: &Page) -> Vec<document::Table> {
     let section = |id| -> Vec<&document::Table> {
         page.sections.iter().filter(|s| s.id == id).flat_map(Section::all_tables).collect()
@@ -119,7 +122,11 @@ fn tables_that_matter(page: &Page) -> Vec<document::Table> {
         let open = table.rows.iter().filter(|row| row.cells[1].value.short() != "PASS");
         document::Table { rows: open.cloned().collect(), ..table.clone() }
     });
-    gated.filter(|table| !table.rows.is_empty()).chain(section("products").into_iter().cloned()).collect()
+    gated
+        .filter(|table| !table.rows.is_empty())
+        .chain(section("products").into_iter().cloned())
+        .chain(section("activation-rules").into_iter().cloned())
+        .collect()
 }
 
 /// A run for a pull request comment or a job's page: the same answer and table; the rest is folded.
@@ -150,10 +157,9 @@ pub fn markdown(receipt: &Receipt) -> String {
         out += &format!("\n- {}", escape(&note.words()));
     }
     out += "\n";
-    let folded = page
-        .sections
-        .iter()
-        .filter(|s| !["products", "method", "findings", "claims", "rounds"].contains(&s.id.as_str()));
+    let folded = page.sections.iter().filter(|s| {
+        !["products", "activation-rules", "method", "findings", "claims", "rounds"].contains(&s.id.as_str())
+    });
     folded.fold(out, |out, section| with_fold(out, &section.title, &document::markdown(section)))
 }
 
@@ -185,6 +191,9 @@ fn notes(receipt: &Receipt, judged: &[Judged]) -> Vec<Item> {
         ));
     }
     out.extend(receipt.perplexity.as_ref().and_then(|p| p.lut.as_ref()).map(perplexity::lut_sentence));
+    // Where nothing else was measured it is the answer.
+    let rules = receipt.activation_rules.as_ref().and_then(receipt::judge::rules::sentence);
+    out.extend(rules.filter(|sentence| !answer(receipt).contains(sentence)));
     // One kernel's question is not the analysis's.
     if receipt.generation.is_some() && receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
         out.push(format!("Of the analysis's {} (`list claims --run`).", claims::summary(judged)));

@@ -9,10 +9,11 @@ fn look(width: usize, full: bool) -> Look {
     Look { width, full, ..Look::plain() }
 }
 
-fn all() -> [(&'static str, Receipt); 3] {
+fn all() -> [(&'static str, Receipt); 4] {
     [
         ("complete", fixture::complete()),
         ("interrupted", fixture::interrupted()),
+        ("activation-rules", fixture::activation_rules()),
         ("gate-fail", fixture::two_kernels(0.1)),
     ]
 }

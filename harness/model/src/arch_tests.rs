@@ -10,6 +10,7 @@ use crate::loading::Loading;
 use crate::naive::Naive;
 use crate::small_model::{TOKENS, random};
 use crate::sparse_ffn::Sparsity;
+use crate::unrounded::Inputs;
 use crate::weights::Model;
 use kernels::parallel::Team;
 use kernels::{ActivationRule, CodeTable, CpuFeatures, HeadFormat, Kernel};
@@ -20,6 +21,9 @@ use kernels::{ActivationRule, CodeTable, CpuFeatures, HeadFormat, Kernel};
 const CLOSE: f64 = 0.04;
 /// How far they are where no activation rounds the other way: a few units in the last place of f32.
 const SAME: f64 = 1e-6;
+/// How far they may be where activations are not rounded: keys and values are, to f16, and one that rounds the other
+/// way moves them.
+const UNROUNDED: f64 = 5e-4;
 
 fn yarn(builder: Builder) -> Builder {
     let builder = builder.string("qwen3.rope.scaling.type", "yarn").f32("qwen3.rope.scaling.factor", 4.0);
@@ -67,8 +71,8 @@ fn distance(got: &[f64], want: &[f64]) -> f64 {
 }
 
 /// Logits after each of the tokens as the naive pass has them.
-fn naive(model: &Model, rule: ActivationRule) -> Vec<Vec<f64>> {
-    let naive = Naive { gguf: &model.gguf, c: model.config.clone(), rule };
+fn naive(model: &Model, inputs: Inputs) -> Vec<Vec<f64>> {
+    let naive = Naive { gguf: &model.gguf, c: model.config.clone(), inputs };
     (1..=tokens().len()).map(|n| naive.logits(&tokens()[..n])).collect()
 }
 
@@ -83,6 +87,44 @@ fn with_kernel(model: &Model, kernel: Kernel) -> Vec<Vec<f64>> {
     tokens().into_iter().map(&mut logits).collect()
 }
 
+/// Activations that stay as they are give the logits of a pass in f64 that rounds none, in whatever layout the weights
+/// lie: so what a rule costs is the rule's doing. Batches and threads change no bit.
+#[test]
+fn activations_that_are_not_rounded_give_the_logits_of_the_naive_pass() {
+    for (what, bytes) in files() {
+        let model = load(bytes);
+        let want = naive(&model, Inputs::Whole);
+        let rounded = naive(&model, Inputs::Rounded(model.activations));
+        let pass = |kernel: Kernel, threads: usize, pieces: usize, features| {
+            let team = Team::new(threads, |_| {}).expect("threads start");
+            let decoder = builder(&model, kernel, CodeTable::TERNARY, features).context(16).team(team);
+            let mut decoder = decoder.inputs(Inputs::Whole).build().expect("fits");
+            let mut all: Vec<Vec<f64>> = Vec::new();
+            for tokens in tokens().chunks(pieces) {
+                decoder.forward(tokens).expect("runs");
+                let of = |t| decoder.logits_of(t).expect("runs").iter().map(|&l| l.into()).collect();
+                all.extend((0..tokens.len()).map(of));
+            }
+            all
+        };
+        let first = pass(exact(), 1, 1, CpuFeatures::detect());
+        for features in [CpuFeatures::detect(), CpuFeatures::NONE] {
+            let got = pass(kernel("scalar-i8"), 1, 9, features);
+            for ((got, want), rounded) in got.iter().zip(&want).zip(&rounded) {
+                let (off, far) = (distance(got, want), distance(rounded, want));
+                assert!(off < UNROUNDED && far > 10.0 * off, "{what}: off by {off:e}, rounding by {far:e}");
+            }
+        }
+        for (threads, pieces) in [(1, 9), (2, 4), (3, 9)] {
+            let got = pass(exact(), threads, pieces, CpuFeatures::detect());
+            assert!(got == first, "{what}, {threads} threads, {pieces} tokens at once");
+        }
+        for kernel in able(&model) {
+            assert!(pass(kernel, 1, 9, CpuFeatures::detect()) == first, "{what}, {}", kernel.id());
+        }
+    }
+}
+
 /// Kernels of this CPU that can multiply a model's weights by its rule.
 fn able(model: &Model) -> Vec<Kernel> {
     let needs = model.needs(&mut Team::single()).expect("sound");
@@ -93,7 +135,7 @@ fn able(model: &Model) -> Vec<Kernel> {
 fn every_architecture_gives_the_logits_of_the_naive_pass() {
     for (what, bytes) in files() {
         let model = load(bytes);
-        let want = naive(&model, model.activations);
+        let want = naive(&model, Inputs::Rounded(model.activations));
         for kernel in able(&model) {
             let got = with_kernel(&model, kernel);
             let off: Vec<f64> = got.iter().zip(&want).map(|(got, want)| distance(got, want)).collect();
@@ -112,7 +154,7 @@ fn every_rule_of_activations_gives_the_logits_of_the_naive_pass() {
     let files = files();
     for (what, bytes) in [&files[0], &files[4]] {
         let mut model = load(bytes.clone());
-        let naive = ActivationRule::ALL.map(|rule| naive(&model, rule));
+        let naive = ActivationRule::ALL.map(|rule| naive(&model, Inputs::Rounded(rule)));
         for (own, rule) in ActivationRule::ALL.into_iter().enumerate() {
             model.activations = rule;
             let able = able(&model);
@@ -149,8 +191,9 @@ fn every_difference_between_architectures_shows() {
     let far = |bytes: &[u8], what: &str, change: fn(&mut ModelConfig)| {
         let gguf = Gguf::from_bytes("m", bytes.to_vec()).expect("opens");
         let c = ModelConfig::from_gguf(&gguf).expect("a shape");
-        let want = Naive { gguf: &gguf, c: c.clone(), rule: ActivationRule::Token }.logits(&tokens());
-        let mut other = Naive { gguf: &gguf, c, rule: ActivationRule::Token };
+        let want =
+            Naive { gguf: &gguf, c: c.clone(), inputs: Inputs::Rounded(ActivationRule::Token) }.logits(&tokens());
+        let mut other = Naive { gguf: &gguf, c, inputs: Inputs::Rounded(ActivationRule::Token) };
         change(&mut other.c);
         let off = distance(&other.logits(&tokens()), &want);
         assert!(off > 4.0 * CLOSE, "{what} changes {off}");

@@ -12,6 +12,7 @@ use crate::sparse_ffn::{Probe, SparseFfn, Sparsity};
 use crate::sparse_probe;
 use crate::step::{FfnBuffers, Step};
 use crate::times::{Lap, Times};
+use crate::unrounded::{Inputs, Unrounded};
 use crate::weights::Model;
 use kernels::parallel::Team;
 use kernels::{
@@ -45,6 +46,7 @@ pub struct Builder<'m> {
     context: usize,
     sparsity: Sparsity,
     prefill: Option<Prefill>,
+    inputs: Inputs,
 }
 
 /// Computes the logits after each token of one sequence: a model, a kernel, and the sequence's keys and values.
@@ -88,12 +90,14 @@ struct Buffers {
     logits: AlignedBuffer<f32>,
     integers: AlignedBuffer<i32>,
     input: LinearInput,
+    /// What takes the kernel's place where activations stay as they are.
+    unrounded: Option<Unrounded>,
     head_input: HeadInput,
 }
 
 impl Buffers {
-    fn new(model: &Model, batch: usize, capacity: usize, threads: usize, ops: F32Ops) -> Self {
-        let c = &model.config;
+    fn new(of: &Builder<'_>, batch: usize, ops: F32Ops) -> Self {
+        let (c, capacity, threads) = (&of.model.config, of.context, of.team.threads());
         let widest = (c.q_dim() + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
         let wider = c.dim.max(c.q_dim());
         let scores = capacity.saturating_mul(c.heads / c.kv_heads).saturating_mul(batch.min(ATTENTION_TOKENS));
@@ -110,7 +114,8 @@ impl Buffers {
             scores: (0..threads).map(|_| Mutex::new(vec![0.0; scores])).collect(),
             logits: AlignedBuffer::zeroed(c.vocab),
             integers: AlignedBuffer::zeroed((batch * widest).max(c.vocab)),
-            input: LinearInput::by_rule(batch, wider.max(c.ffn), model.activations, ops),
+            input: LinearInput::by_rule(batch, wider.max(c.ffn), of.inputs.rule(), ops),
+            unrounded: (of.inputs == Inputs::Whole).then(Unrounded::default),
             head_input: HeadInput::new(c.dim),
         }
     }
@@ -149,6 +154,12 @@ impl<'m> Builder<'m> {
         Self { prefill, ..self }
     }
 
+    /// Sets what the ternary products get of the activations; unless it is told, int8 by the model's rule. Skipping is
+    /// of the model's own rule: with other inputs every element is computed.
+    pub fn inputs(self, inputs: Inputs) -> Self {
+        Self { inputs, ..self }
+    }
+
     /// Makes the decoder with these settings and allocates all its buffers.
     ///
     /// # Errors
@@ -171,12 +182,16 @@ impl<'m> Builder<'m> {
         };
         // Without a gemm a batch is no faster, and a time limit would be checked less often.
         let gemm = self.prefill.as_ref().map_or(&self.weights, |p| &p.weights).kernel().descriptor().gemm;
-        let batch = if gemm.is_some() { BATCH.min(tokens.max(1)) } else { 1 };
+        // A row that is made f32 for one token is there for all of a batch.
+        let batched = gemm.is_some() || self.inputs == Inputs::Whole;
+        let batch = if batched { BATCH.min(tokens.max(1)) } else { 1 };
         let ops = self.ops.unwrap_or_else(|| F32Ops::select(self.features));
         let of = (self.model, &self.weights);
-        let (sparse, probe) = sparse_probe::prepare(self.sparsity, of, self.features, ops, &mut self.team)?;
+        let own = self.inputs == Inputs::Rounded(self.model.activations);
+        let sparsity = if own { self.sparsity } else { Sparsity::Dense };
+        let (sparse, probe) = sparse_probe::prepare(sparsity, of, self.features, ops, &mut self.team)?;
         Ok(Decoder {
-            buffers: Buffers::new(self.model, batch, tokens, self.team.threads(), ops),
+            buffers: Buffers::new(&self, batch, ops),
             sparse: sparse.map(Box::new),
             sparse_probe: probe,
             ops,
@@ -205,6 +220,7 @@ impl<'m> Decoder<'m> {
             context: model.config.context,
             sparsity: Sparsity::Dense,
             prefill: None,
+            inputs: Inputs::Rounded(model.activations),
         }
     }
 
@@ -299,8 +315,13 @@ impl<'m> Decoder<'m> {
 
     /// Computes the logits after the last token: one f32 for each vocabulary entry.
     pub fn logits(&mut self) -> Result<&[f32]> {
+        self.logits_of(self.tokens.saturating_sub(1))
+    }
+
+    /// Computes the logits after token `token` (from 0) of the last [`Decoder::forward`].
+    pub fn logits_of(&mut self, token: usize) -> Result<&[f32]> {
         let head = Arc::clone(&self.of.head);
-        self.logits_with(&head, self.tokens.saturating_sub(1))
+        self.logits_with(&head, token)
     }
 
     /// Computes the logits after token `token` (from 0) of the last [`Decoder::forward`], with another head of the
@@ -357,7 +378,8 @@ impl<'m> Decoder<'m> {
         let (gate, up, gated) = (&mut b.gate[..n * wide], &mut b.up[..n * wide], &mut b.gated[..n * wide]);
         let (kernel, input, integers) = (weights.kernel(), &mut b.input, &mut b.integers[..]);
         let (eps, activation, lap) = (c.rms_eps, c.activation, Lap::start());
-        let mut s = Step { kernel, team, ops, eps, activation, input, integers, times, lap };
+        let unrounded = b.unrounded.as_mut();
+        let mut s = Step { kernel, team, ops, eps, activation, input, unrounded, integers, times, lap };
 
         let h = &mut b.h[..n * dim];
         s.norm(x, &block.attn_norm, h);

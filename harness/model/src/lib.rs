@@ -28,6 +28,7 @@ pub mod known;
 pub mod loading;
 pub mod mapped_faults;
 pub mod matrix;
+pub mod next_token;
 pub mod perplexity;
 pub mod rows;
 pub mod sampler;
@@ -36,6 +37,7 @@ pub mod stop;
 pub mod synth;
 pub mod times;
 pub mod tokenizer;
+pub mod unrounded;
 pub mod weights;
 
 mod attention;

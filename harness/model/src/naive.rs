@@ -4,6 +4,7 @@
 use crate::arch::{Activation, Pairing};
 use crate::config::ModelConfig;
 use crate::gguf::{Gguf, i2s_codes, i2s_scale};
+use crate::unrounded::Inputs;
 use half::f16;
 use kernels::ActivationRule;
 
@@ -12,13 +13,21 @@ pub struct Naive<'a> {
     pub gguf: &'a Gguf,
     /// Its shape, which a test may change to see that it matters.
     pub c: ModelConfig,
-    /// Which activations share a scale.
-    pub rule: ActivationRule,
+    /// Which activations share a scale, if they are rounded.
+    pub inputs: Inputs,
 }
 
 fn norm(x: &[f64], gain: &[f64], eps: f64) -> Vec<f64> {
     let factor = 1.0 / (x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64 + eps).sqrt();
     x.iter().zip(gain).map(|(x, gain)| x * factor * gain).collect()
+}
+
+/// Activations that share a scale as int8 has them.
+fn rounded(rule: ActivationRule, x: &[f64]) -> Vec<f64> {
+    let largest = x.iter().fold(1e-5f64, |largest, x| largest.max(x.abs()));
+    let step = largest / 127.0;
+    let step = if rule == ActivationRule::Per32 { f16::from_f64(step).to_f64() } else { step };
+    x.iter().map(|x| (x * 127.0 / largest).round_ties_even() * step).collect()
 }
 
 fn add(x: &mut [f64], more: &[f64]) {
@@ -36,14 +45,18 @@ impl Naive<'_> {
         self.gguf.f16s(tensor).unwrap().iter().map(|x| x.to_f64()).collect()
     }
 
-    /// A matrix times the int8 form of `x`: in each 128 weights, weight j is in byte j % 32 at shift 6 - 2 (j / 32).
+    /// A matrix times `x`, or its int8 form: in each 128 weights, weight j is in byte j % 32 at shift 6 - 2 (j / 32).
     fn product(&self, layer: usize, name: &str, x: &[f64]) -> Vec<f64> {
         let at = format!("blk.{layer}.{name}");
         let bytes = self.gguf.bytes(self.gguf.tensor(&format!("{at}.weight")).unwrap());
         let beside = self.gguf.find_tensor(&format!("{at}.scale")).map(|scale| self.gguf.f32s(scale).unwrap()[0]);
         let scale = f64::from(i2s_scale(bytes).unwrap()) * f64::from(beside.unwrap_or(1.0));
-        let rounded: Vec<f64> =
-            x.chunks(self.rule.block().unwrap_or(x.len())).flat_map(|block| self.rounded(block)).collect();
+        let rounded: Vec<f64> = match self.inputs {
+            Inputs::Rounded(rule) => {
+                x.chunks(rule.block().unwrap_or(x.len())).flat_map(|block| rounded(rule, block)).collect()
+            }
+            Inputs::Whole => x.to_vec(),
+        };
         let weight = |i: usize| {
             let j = i % 128;
             let byte = i2s_codes(bytes)[i / 128 * 32 + j % 32];
@@ -52,14 +65,6 @@ impl Naive<'_> {
         let rows = i2s_codes(bytes).len() * 4 / x.len();
         let row = |r: usize| rounded.iter().enumerate().map(|(i, x)| weight(r * rounded.len() + i) * x).sum::<f64>();
         (0..rows).map(|r| row(r) * scale).collect()
-    }
-
-    /// Activations that share a scale as int8 has them.
-    fn rounded(&self, x: &[f64]) -> Vec<f64> {
-        let largest = x.iter().fold(1e-5f64, |largest, x| largest.max(x.abs()));
-        let step = largest / 127.0;
-        let step = if self.rule == ActivationRule::Per32 { f16::from_f64(step).to_f64() } else { step };
-        x.iter().map(|x| (x * 127.0 / largest).round_ties_even() * step).collect()
     }
 
     /// Rotates one head at a position.

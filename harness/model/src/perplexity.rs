@@ -80,7 +80,7 @@ pub fn score_heads<const HEADS: usize>(
 }
 
 /// Negative log of the softmax at `target`, in f64.
-fn nats_of(logits: &[f32], target: u32) -> Result<f64> {
+pub(crate) fn nats_of(logits: &[f32], target: u32) -> Result<f64> {
     let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let sum: f64 = logits.iter().map(|&l| (f64::from(l) - largest).exp()).sum();
     let at = logits.get(target as usize).copied().map(f64::from);

@@ -196,7 +196,8 @@ impl<'a> Bench<'a> {
         let (team, ops, integers, times) = (&mut *self.team, self.ops, &mut self.integers[..], &mut self.times);
         let input_of_up = &mut self.wide;
         let activation = Activation::ReluSquared;
-        let mut s = Step { kernel, team, ops, eps: 0.0, activation, input: input_of_up, integers, times, lap };
+        let (eps, first, unrounded) = (0.0, input_of_up, None);
+        let mut s = Step { kernel, team, ops, eps, activation, input: first, unrounded, integers, times, lap };
         let Some((form, share)) = way else {
             s.product(&block.up, &mut self.up)?;
             s.input = input;

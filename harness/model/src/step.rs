@@ -3,6 +3,7 @@
 
 use crate::arch::Activation;
 use crate::times::{Lap, Times};
+use crate::unrounded::Unrounded;
 use kernels::parallel::Team;
 use kernels::{F32Ops, Kernel, KernelError, LinearInput, Norm, PackedWeights, Product};
 use std::ops::Range;
@@ -22,6 +23,8 @@ pub struct Step<'a> {
     pub activation: Activation,
     /// What [`Step::quantise`] prepared last: the input of the next products.
     pub input: &'a mut LinearInput,
+    /// What makes the products instead of the kernel, where activations stay as they are.
+    pub unrounded: Option<&'a mut Unrounded>,
     /// Scratch for the integer products.
     pub integers: &'a mut [i32],
     /// The sums to which times are added.
@@ -78,16 +81,22 @@ impl Step<'_> {
         self.took(|times| &mut times.norms);
     }
 
-    /// Makes tokens of `width` elements the input of the next products.
+    /// Makes tokens of `width` elements the input of the next products: int8, unless they are to stay as they are.
     pub fn quantise(&mut self, x: &[f32], width: usize) -> Result<(), KernelError> {
-        self.input.prepare(self.team, self.kernel, width, x)?;
+        match &mut self.unrounded {
+            Some(unrounded) => unrounded.keep(x, width)?,
+            None => self.input.prepare(self.team, self.kernel, width, x)?,
+        }
         self.took(|times| &mut times.activation_quant);
         Ok(())
     }
 
     /// Products of several matrices with the input in one dispatch. The caller says which they were, by [`Step::took`].
     pub fn products<const N: usize>(&mut self, products: [Product<'_>; N]) -> Result<(), KernelError> {
-        self.kernel.linear(self.team, products, self.input, self.integers)
+        match &mut self.unrounded {
+            Some(unrounded) => unrounded.products(self.team, self.ops, products),
+            None => self.kernel.linear(self.team, products, self.input, self.integers),
+        }
     }
 
     /// Product of one matrix with the input: `y = weights * input`; see [`Step::products`].

@@ -6,7 +6,7 @@ use super::tuning::{Batch, SIZES, batches_choice, name, one_token, with_batches}
 use super::{by_evidence, cannot_probe, element_wise, head, without_probe};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use kernels::{CpuFeatures, F32Ops, Family, Kernel, OutputHead, conformance};
+use kernels::{ActivationRule, CpuFeatures, F32Ops, Family, Kernel, OutputHead, conformance};
 use model::weights::Model;
 use receipt::Choice;
 use std::collections::HashMap;
@@ -20,6 +20,8 @@ const ONE_KERNEL: Duration = Duration::from_millis(12);
 pub struct Chooser<'a> {
     pub model: &'a Model,
     pub machine: &'a Machine,
+    /// Which activations share a scale in what is probed.
+    rule: ActivationRule,
     operands: Option<Operands<'a>>,
     kernels: HashMap<&'static str, Kernel>,
     ops: Option<F32Ops>,
@@ -31,14 +33,19 @@ pub struct Chooser<'a> {
 impl<'a> Chooser<'a> {
     /// Nothing is chosen yet.
     pub fn new(model: &'a Model, machine: &'a Machine) -> Self {
+        Self::by_rule(model, machine, model.activations)
+    }
+
+    /// The same for activations by another rule than the model's.
+    pub fn by_rule(model: &'a Model, machine: &'a Machine, rule: ActivationRule) -> Self {
         let (kernels, suites, choices) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { model, machine, operands: None, kernels, ops: None, suites, choices }
+        Self { model, machine, rule, operands: None, kernels, ops: None, suites, choices }
     }
 
     /// The model's matrices as candidates take them, made on first use.
     pub fn operands(&mut self) -> Result<&mut Operands<'a>> {
         if self.operands.is_none() {
-            self.operands = Some(Operands::new(self.model, self.machine)?);
+            self.operands = Some(Operands::new(self.model, self.machine, self.rule)?);
         }
         self.operands.as_mut().ok_or_else(|| Error::failed("the probe has no operands"))
     }

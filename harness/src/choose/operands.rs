@@ -6,7 +6,8 @@ use kernels::conformance::{Expected, compare};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
-    CodeTable, F32Ops, Family, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product, reference, stream,
+    ActivationRule, CodeTable, F32Ops, Family, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product,
+    reference, stream,
 };
 use model::weights::Model;
 use std::collections::HashMap;
@@ -42,8 +43,8 @@ fn from_memory(model: &Model) -> bool {
 }
 
 impl<'a> Operands<'a> {
-    /// Nothing is packed yet.
-    pub fn new(model: &'a Model, machine: &Machine) -> Result<Self> {
+    /// Nothing is packed yet; activations will share scales by this rule.
+    pub fn new(model: &'a Model, machine: &Machine, rule: ActivationRule) -> Result<Self> {
         let (c, cold) = (&model.config, from_memory(model));
         let matrix = (c.dim * c.ffn / 4) as u64;
         // From memory, each call's bytes are taken out of the caches first, so that one matrix does.
@@ -57,7 +58,7 @@ impl<'a> Operands<'a> {
             packed: HashMap::new(),
             pack_ns: HashMap::new(),
             x: (0..MOST_TOKENS * c.dim).map(|_| random.signed_unit()).collect(),
-            input: LinearInput::by_rule(MOST_TOKENS, c.dim, model.activations, F32Ops::select(machine.features)),
+            input: LinearInput::by_rule(MOST_TOKENS, c.dim, rule, F32Ops::select(machine.features)),
             tokens: 0,
             y: vec![0.0; MOST_TOKENS * c.ffn],
             integers: vec![0; MOST_TOKENS * c.ffn],

@@ -78,8 +78,13 @@ impl<'a> Bench<'a> {
 
     /// A kernel with the model's weights in its packing, packed on first use.
     pub fn weights(&mut self, kernel: Kernel, table: CodeTable) -> Result<KernelWeights> {
-        let (model, packing) = (self.model(), kernel.descriptor().layout);
         let kernel = self.chooser.kernel(kernel)?;
+        self.packed_for(kernel, table)
+    }
+
+    /// A kernel as it is to be called, with the model's weights in its packing, packed on first use.
+    pub fn packed_for(&mut self, kernel: Kernel, table: CodeTable) -> Result<KernelWeights> {
+        let (model, packing) = (self.model(), kernel.descriptor().layout);
         let weights = match self.weights.entry((packing, table.0)) {
             Entry::Occupied(found) => Arc::clone(found.get()),
             Entry::Vacant(empty) => Arc::clone(empty.insert(Arc::new(packed(model, self.machine, packing, table)?))),
@@ -160,6 +165,22 @@ impl<'a> Bench<'a> {
     pub fn decoder(&mut self, kernel: Kernel, table: CodeTable) -> Result<Builder<'a>> {
         // The head first: it can be refused.
         let (head, weights) = (self.head_for(kernel)?, self.weights(kernel, table)?);
+        self.builder(weights, head)
+    }
+
+    /// A decoder for weights that are packed, whose output head is rows: one that rounds activations too would be a
+    /// part of what is compared.
+    pub fn decoder_of(&mut self, weights: KernelWeights) -> Result<Builder<'a>> {
+        let head = self.head_of_rows()?;
+        self.builder(weights, head)
+    }
+
+    /// The output head as rows: in the format that was asked for, else f16.
+    pub fn head_of_rows(&mut self) -> Result<Arc<Head>> {
+        self.head_as(self.head.and_then(load_model::Head::rows).unwrap_or(HeadFormat::F16))
+    }
+
+    fn builder(&mut self, weights: KernelWeights, head: Arc<Head>) -> Result<Builder<'a>> {
         let (machine, ops) = (self.machine, self.chooser.ops()?);
         // Nothing computes with a kernel whose suite failed.
         self.chooser.verified()?;

@@ -16,7 +16,7 @@ use crate::guests::{Failed, Guests};
 use crate::measure::micro;
 use crate::operation;
 use kernels::random::SplitMix64;
-use kernels::{Family, Kernel};
+use kernels::{ActivationRule, Family, Kernel};
 use receipt::judge::Method;
 use receipt::judge::columns::SPARSE;
 use receipt::judge::sequential::DELTA;
@@ -71,12 +71,14 @@ pub struct Column<'a> {
     pub sparse: bool,
     /// Whether this is another column once more (A/A).
     pub again: bool,
+    /// The rule of activations, where it is rules that take turns: it names the column then.
+    pub rule: Option<ActivationRule>,
 }
 
 impl Column<'_> {
-    /// Id of this column in the record, see [`id`].
+    /// Id of this column in the record, see [`id`]; or the name of its rule.
     pub fn id(&self) -> String {
-        id(self.who.id(), self.sparse)
+        self.rule.map_or_else(|| id(self.who.id(), self.sparse), |rule| rule.name().to_owned())
     }
 }
 
@@ -106,8 +108,8 @@ pub struct Plan<'a> {
 #[derive(Debug)]
 pub struct Broken(pub usize, pub Failed);
 
-/// Measures the kernels of one family, of which one must be there twice. `make` makes what plays a column. None where
-/// the shortest text has no block, or was interrupted before one.
+/// Measures the kernels of one family, or rules of activations, of which one must be there twice. `make` makes what
+/// plays a column. None where the shortest text has no block, or was interrupted before one.
 ///
 /// # Errors
 /// Another id than the kernel generated undisturbed.
@@ -252,8 +254,9 @@ mod tests {
         };
         let texts: Vec<Vec<u32>> = kernels.iter().map(&mut text).collect();
         let numbered = kernels.iter().zip(&texts).enumerate();
-        let columns: Vec<_> =
-            numbered.map(|(i, (&k, ids))| Column { who: Who::Ours(k), ids, sparse: false, again: i == 3 }).collect();
+        let columns: Vec<_> = numbered
+            .map(|(i, (&k, ids))| Column { who: Who::Ours(k), ids, sparse: false, again: i == 3, rule: None })
+            .collect();
         let interrupted = &AtomicBool::new(stop);
         let builds_on = &registered::builds_on;
         let plan =

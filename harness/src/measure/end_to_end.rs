@@ -76,7 +76,7 @@ impl Player<'_> {
 
     fn column(&self) -> Column<'_> {
         let ids = self.runs.first().map_or(&[][..], |(_, first)| &first.token_ids);
-        Column { who: Who::Ours(self.kernel), ids, sparse: self.sparse, again: false }
+        Column { who: Who::Ours(self.kernel), ids, sparse: self.sparse, again: false, rule: None }
     }
 
     /// Ids and last logits must be those of `dense`, bit for bit, unless a time limit or the user ended either.
@@ -342,6 +342,7 @@ impl<'p, 'm> Texts<'p, 'm> {
             ids: foreign.runs.first().map_or(&[][..], |(_, first)| &first.token_ids),
             sparse: false,
             again: false,
+            rule: None,
         }));
         columns.push(again);
         let measured = blocks::measure(&columns, &turns, |column| {

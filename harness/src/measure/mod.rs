@@ -14,4 +14,5 @@ pub mod perplexity;
 pub mod plays;
 pub mod records;
 pub mod rounds;
+pub mod rules;
 pub mod speaker;

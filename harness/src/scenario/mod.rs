@@ -20,7 +20,7 @@ use std::path::Path;
 use toml::Spanned;
 
 /// The built-in scenarios, each as (name, TOML text).
-pub static BUILTIN: [(&str, &str); 7] = [
+pub static BUILTIN: [(&str, &str); 8] = [
     ("quick", include_str!("../../../scenarios/quick.toml")),
     ("seed-tables", include_str!("../../../scenarios/seed-tables.toml")),
     ("timeout", include_str!("../../../scenarios/timeout.toml")),
@@ -28,6 +28,7 @@ pub static BUILTIN: [(&str, &str); 7] = [
     ("prefill", include_str!("../../../scenarios/prefill.toml")),
     ("bonsai-1.7b", include_str!("../../../scenarios/bonsai-1.7b.toml")),
     ("bonsai-8b", include_str!("../../../scenarios/bonsai-8b.toml")),
+    ("activation-rules", include_str!("../../../scenarios/activation-rules.toml")),
 ];
 
 /// A scenario: what to measure, read from TOML. Parts that are absent are not run.
@@ -43,8 +44,12 @@ pub struct Scenario {
     kernels: Option<Vec<Spanned<String>>>,
     /// The model: `builtin`, `synth:SHAPE[?live=SHARE]` or a path.
     pub model: Option<String>,
-    /// Which activations share a scale; by the model's architecture, else all of a token, where it is absent.
-    #[serde(default, deserialize_with = "rule")]
+    /// Rules of which the run finds out what each costs, two or more; the key may be one rule, which is no question.
+    #[serde(default, rename = "activations", deserialize_with = "rules")]
+    pub rules: Vec<ActivationRule>,
+    /// Which activations share a scale: the first of the key; by the model's architecture, else all of a token, where
+    /// it is absent.
+    #[serde(skip)]
     pub activations: Option<ActivationRule>,
     pub micro: Option<Micro>,
     pub generate: Option<Generate>,
@@ -94,8 +99,27 @@ impl Micro {
     }
 }
 
-fn rule<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Option<ActivationRule>, D::Error> {
-    parse_rule(&String::deserialize(toml)?).map(Some).map_err(serde::de::Error::custom)
+/// One rule or a list of them, as the key `activations` has it.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a rule of activations, or a list of them")]
+enum Rules {
+    One(String),
+    Several(Vec<String>),
+}
+
+fn rules<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<ActivationRule>, D::Error> {
+    let parsed = |name: &String| parse_rule(name).map_err(serde::de::Error::custom);
+    let names = match Rules::deserialize(toml)? {
+        Rules::One(name) => return Ok(vec![parsed(&name)?]),
+        Rules::Several(names) => names,
+    };
+    let rules = names.iter().map(parsed).collect::<std::result::Result<Vec<_>, _>>()?;
+    let twice = rules.iter().enumerate().find(|(i, rule)| rules[..*i].contains(rule));
+    match twice {
+        Some((_, rule)) => Err(serde::de::Error::custom(format!("names the rule {rule} twice"))),
+        None if rules.len() < 2 => Err(serde::de::Error::custom("a list names two rules or more; take one as a text")),
+        None => Ok(rules),
+    }
 }
 
 fn residencies<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<Residency>, D::Error> {
@@ -228,6 +252,9 @@ impl Scenario {
             positive("windows", perplexity.windows, 1 << 20)?;
             positive("window", perplexity.window, 1 << 20)?;
         }
+        scenario.activations = scenario.rules.first().copied();
+        // One rule is what the run computes by, several are a question besides.
+        scenario.rules.truncate(if scenario.rules.len() > 1 { usize::MAX } else { 0 });
         scenario.by_rule(None);
         scenario.sha256 = sha256_hex(text.as_bytes());
         Ok(scenario)

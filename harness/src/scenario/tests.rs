@@ -38,6 +38,23 @@ fn scenarios_of_models_time_their_matrices() {
     }
 }
 
+/// One rule is what a run computes by; of several the first is, and what each costs is asked besides.
+#[test]
+fn a_list_of_rules_is_a_question() {
+    let of =
+        |key: &str| Scenario::parse("f.toml", &WHOLE.replace("[micro]", &format!("{key}\n[micro]"))).expect("valid");
+    let rules = |scenario: &Scenario| (scenario.activations, scenario.rules.clone());
+    assert_eq!(rules(&of("")), (None, vec![]));
+    assert_eq!(rules(&of("activations = \"128\"")), (Some(ActivationRule::Per128), vec![]));
+    let both = vec![ActivationRule::Per32, ActivationRule::Token];
+    let mut several = of("activations = [\"32\", \"token\"]");
+    assert_eq!(rules(&several), (Some(ActivationRule::Per32), both.clone()));
+    several.by_rule(Some(ActivationRule::Per256));
+    assert_eq!(rules(&several), (Some(ActivationRule::Per256), both));
+    let asked = Scenario::load("activation-rules").expect("built in");
+    assert_eq!((asked.rules, asked.micro.is_none()), (ActivationRule::ALL.to_vec(), true));
+}
+
 /// A scenario says a rule, a flag says another; what neither says is one scale a token.
 #[test]
 fn cells_have_the_rule_that_is_asked_for() {

@@ -125,8 +125,8 @@ fn a_run_holds_its_rule() {
     );
     succeeds(run(&format!("receipt verify {out}")));
     let csv = printed(&format!("receipt export --format csv {out}/receipt.json"));
-    assert!(csv.lines().next().expect("a header").ends_with("weight_group,activations"));
-    assert!(csv.lines().any(|line| line.contains("W2gA8") && line.ends_with(",128,32")), "{csv}");
+    assert!(csv.lines().next().expect("a header").contains(",weight_group,activations,"));
+    assert!(csv.lines().any(|line| line.contains("W2gA8") && line.contains(",128,32,")), "{csv}");
     let markdown = printed(&format!("receipt export --format markdown {out}/receipt.json"));
     assert!(markdown.contains("groups of 128, activations by 32"), "{markdown}");
     // Another rule beside it: no product of groups and no text of both.
@@ -155,5 +155,55 @@ fn cells_have_the_groups_of_the_model() {
     let counts = list(&receipt, "counts").iter().find(|count| count["kernel"] == "scalar-groups");
     if let Some(count) = counts {
         assert_eq!((&count["activations"], &count["weight_group"]), (&"128".into(), &128.into()));
+    }
+}
+
+/// A list of rules is a question besides: each against activations that are not rounded, and against the first in
+/// speed. The first is the run's own.
+#[test]
+fn a_list_of_rules_finds_out_what_each_costs() {
+    let folder = Folder::new();
+    let out = folder.at("run");
+    let output = succeeds(run(&format!("compare --scenario activation-rules --quick --threads 1 --out {out}")));
+    let receipt = read_json(format!("{out}/receipt.json"));
+    let rules = &receipt["activation_rules"];
+    assert_eq!((&rules["tokens"], &rules["window"]), (&256.into(), &128.into()));
+    let names: Vec<&str> = list(rules, "rules").iter().map(|rule| text(rule, "activations")).collect();
+    assert_eq!(names, ["token", "256", "128", "32"]);
+    for rule in list(rules, "rules") {
+        let kl = rule["kl_nats"].as_f64().expect("a number");
+        assert!(kl > 0.0 && kl < 0.1 && rule["same_top"].as_u64().expect("a count") > 200, "{rule}");
+        let near = (rule["nats_per_token"].as_f64().unwrap() - rules["nats_per_token"].as_f64().unwrap()).abs();
+        assert!(near < 0.05, "{rule}");
+    }
+    // What `perplexity` says of the same tokens, by the kernel and to the last digits.
+    let (first, kernel) = (&rules["rules"][0], text(&rules["rules"][0], "kernel"));
+    let alone = json(&format!("perplexity --json --quick --threads 1 --kernel {kernel} --activations token"));
+    let [here, there] = [first, &alone].map(|of| of["nats_per_token"].as_f64().expect("a number"));
+    assert!((here - there).abs() < 1e-9, "{here} {there}");
+    let summaries = list(&rules["blocks"], "summaries");
+    assert_eq!(summaries.len(), 5);
+    assert!(summaries.iter().all(|own| own["tokens_per_s"].as_f64().expect("a speed") > 0.0));
+    assert!(summaries[1..4].iter().all(|own| own["vs_baseline"]["partner"] == "token"));
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("lose least of 4 rules") && shown.contains("Activation rules"), "{shown}");
+    succeeds(run(&format!("receipt verify {out}")));
+    let page = std::fs::read_to_string(format!("{out}/report.html")).expect("there");
+    assert!(page.contains("id=\"activation-rules\"") && page.contains("rules.svg"));
+    let csv = std::fs::read_to_string(format!("{out}/measurements.csv")).expect("there");
+    assert_eq!(csv.lines().filter(|line| line.starts_with("activation_rule,")).count(), 4);
+}
+
+#[test]
+fn lists_of_rules_that_are_no_question_are_refused() {
+    let folder = Folder::new();
+    for (list, why) in [
+        ("[\"token\"]", "a list names two rules or more"),
+        ("[\"32\", \"token\", \"32\"]", "names the rule 32 twice"),
+        ("[\"32\", \"64\"]", "\"64\" is no rule of activations; take one of token, 256, 128, 32"),
+        ("7", "a rule of activations, or a list of them"),
+    ] {
+        let scenario = scenario(&folder, &format!("activations = {list}"));
+        refused(&format!("compare --scenario {scenario}"), 2, &["line ", why]);
     }
 }

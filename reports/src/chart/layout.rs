@@ -181,6 +181,7 @@ fn texts_stay_in_their_charts_and_off_each_other() {
     check("complete", &fixture::complete());
     check("interrupted", &fixture::interrupted());
     check("empty", &fixture::empty());
+    check("activation rules", &fixture::activation_rules());
     check("hostile", &fixture::hostile());
 }
 

@@ -11,6 +11,7 @@ mod layout;
 mod parts;
 mod phases;
 mod roofline;
+mod rules;
 mod scale;
 mod svg;
 mod text;
@@ -22,15 +23,18 @@ pub use forest::{Frame, Moved, Scaled, moved};
 pub use parts::Chart;
 pub use phases::budget as phases;
 pub use roofline::chart as roofline;
+pub use rules::{FILE as RULES, chart as rules, name as rule_name};
 pub use trace::charts as traces;
 
 use parts::WIDTH;
 use receipt::Receipt;
 
-/// The pictures of a page's first screen: of a gate its comparisons, else products and whole text.
+/// The pictures of a page's first screen: of a gate its comparisons, else products and whole text, else rules of
+/// activations.
 pub fn first(receipt: &Receipt) -> Vec<Chart> {
     let gate = gate::chart(receipt).map(|chart| Chart { saved: true, ..chart });
-    gate.into_iter().chain(first::charts(receipt)).collect()
+    let charts: Vec<Chart> = gate.into_iter().chain(first::charts(receipt)).collect();
+    if charts.is_empty() { rules::chart(receipt).into_iter().collect() } else { charts }
 }
 
 /// Every chart of a run's page, traces last.

@@ -37,6 +37,8 @@ pub enum Value {
     Integer(u64),
     /// A number that is written with three significant digits.
     Number(f64),
+    /// A number as `Number`, of which a small one keeps three significant digits: `0.000598`.
+    Measured(f64),
     /// A number that is written with so many decimals.
     Decimals(f64, usize),
     /// An error, written as `1.2e-7`.
@@ -113,6 +115,7 @@ impl Value {
             Self::Text(text) | Self::Code(text) | Self::Tag(text) => text.clone(),
             Self::Integer(n) => figures::integer(*n),
             Self::Number(x) => figures::number(*x),
+            Self::Measured(x) => figures::measured(*x),
             Self::Decimals(x, n) if x.is_finite() => format!("{x:.n$}"),
             Self::Small(0.0) => "0".into(),
             Self::Small(x) if x.is_finite() => format!("{x:.1e}"),
@@ -144,6 +147,7 @@ impl Value {
             Self::Text(text) | Self::Code(text) | Self::Tag(text) => json!(text),
             Self::Integer(n) | Self::Bytes(n) => json!(n),
             Self::Number(x)
+            | Self::Measured(x)
             | Self::Decimals(x, _)
             | Self::Small(x)
             | Self::Percent(x)

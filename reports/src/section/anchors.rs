@@ -86,6 +86,7 @@ pub fn of_pointer(receipt: &Receipt, pointer: &str) -> Option<String> {
             None => (!receipt.counts.is_empty() || receipt.counts_skipped.is_some()).then(|| "counts".into()),
         },
         "perplexity" => receipt.perplexity.as_ref().map(|_| "perplexity".into()),
+        "activation_rules" => receipt.activation_rules.as_ref().map(|_| "activation-rules".into()),
         "head_effect" => receipt.head_effect.as_ref().map(|_| "head-effect".into()),
         "limits" => receipt.limits.as_ref().map(|_| "limits".into()),
         "model" => receipt.model.as_ref().map(|_| "model".into()),

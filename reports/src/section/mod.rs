@@ -20,6 +20,7 @@ pub mod others;
 pub mod perplexity;
 pub mod products;
 pub mod rounds;
+pub mod rules;
 pub mod stages;
 
 use crate::document::{Column, Table, Value};

@@ -37,6 +37,7 @@ pub fn run_micro(args: &MeasureArgs, out: &Output) -> Result<()> {
     let mut scenario = Scenario::load(&args.scenario)?;
     scenario.require_micro()?;
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
+    scenario.rules.clear();
     let texts = Texts { head: None, sparsity: Sparsity::Dense, prefill: PrefillPolicy::Same };
     measure(args, scenario, texts, out)
 }
@@ -68,5 +69,6 @@ fn all_parts(run: &mut Run<'_>) -> Result<()> {
     parts::counts(run)?;
     parts::heads(run)?;
     parts::generation(run)?;
-    parts::perplexity(run)
+    parts::perplexity(run)?;
+    parts::rules(run)
 }

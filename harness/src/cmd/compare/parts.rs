@@ -6,7 +6,7 @@ use crate::error::{Exit, Result};
 use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
 use crate::load_model::Head;
-use crate::measure::{beside, end_to_end, head, limits, perplexity};
+use crate::measure::{beside, end_to_end, head, limits, perplexity, rules};
 use crate::output::note;
 use crate::progress::Progress;
 use crate::registered;
@@ -19,7 +19,8 @@ pub fn verify(run: &mut Run<'_>) -> Result<()> {
     let descriptors = match &run.plan.named {
         Some(ids) => in_registry_order(ids)?,
         None => {
-            let ours = |d: &&KernelDescriptor| run.kernels.iter().any(|kernel| kernel.id() == d.id);
+            let measured = || run.kernels.iter().chain(&run.for_rules);
+            let ours = |d: &&KernelDescriptor| measured().any(|kernel| kernel.id() == d.id);
             let always = |d: &&KernelDescriptor| registered::meant_for(Needs::TERNARY).any(|meant| meant.id == d.id);
             registered::all().filter(|d| ours(d) || always(d)).collect()
         }
@@ -32,6 +33,7 @@ pub fn verify(run: &mut Run<'_>) -> Result<()> {
         record.is_some_and(|v| v.mismatches == 0) && !k.descriptor().may_saturate
     };
     run.kernels.retain(passed);
+    run.for_rules.retain(passed);
     run.save()
 }
 
@@ -197,4 +199,30 @@ pub fn perplexity(run: &mut Run<'_>) -> Result<()> {
     run.receipt.perplexity = Some(record);
     run.save()?;
     interrupt::check("interrupted during perplexity")
+}
+
+/// Finds out what each rule of activations costs, where the scenario asks about several: against activations that are
+/// not rounded, and in speed.
+pub fn rules(run: &mut Run<'_>) -> Result<()> {
+    let comparisons = run.receipt.rule.as_ref().map_or_else(|| run.block_comparisons(), |rule| rule.comparisons);
+    let (scenario, Some(bench)) = (&run.plan.scenario, &mut run.bench) else { return Ok(()) };
+    if scenario.rules.is_empty() {
+        return Ok(());
+    }
+    let plan = rules::Plan {
+        rules: &scenario.rules,
+        kernels: &run.for_rules,
+        needs: run.needs,
+        quick: scenario.quick,
+        seed: run.receipt.settings.seed,
+        comparisons,
+    };
+    let progress = Progress::start("rules of activations", 1);
+    let record = rules::measure(bench, &plan, |what| progress.say(what))?;
+    drop(progress);
+    record.without.iter().for_each(|out| note(format!("activations by {}: {}", out.activations, out.why)));
+    run.receipt.activation_rules = Some(record);
+    run.receipt.choices = bench.chooser.choices().to_vec();
+    run.save()?;
+    interrupt::check("interrupted while rules of activations took turns")
 }

@@ -63,7 +63,8 @@ impl Plan {
         let kernels = machine.kernels(named.as_deref())?;
         texts.prefill.check(&machine)?;
         args.matrix.check(&scenario, &kernels, &guests, &machine)?;
-        if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
+        let texts_asked = scenario.generate.is_some() || scenario.perplexity.is_some() || !scenario.rules.is_empty();
+        if scenario.model.is_none() && texts_asked {
             scenario.model = Some("builtin".into());
         }
         Ok((Self { scenario, machine, kernels, named, texts, strict, deterministic }, guests))

@@ -21,6 +21,8 @@ pub struct Run<'a> {
     pub kernels: Vec<Kernel>,
     /// Ids of those among them that are there for the entries that say what shares a scale, and for nothing else.
     apart: Vec<&'static str>,
+    /// Exact kernels for the rules of activations that the scenario asks about, likewise.
+    pub for_rules: Vec<Kernel>,
     /// The model, if there is one, and what was packed of it.
     pub bench: Option<Bench<'a>>,
     /// What its weights ask of a kernel that speaks.
@@ -61,7 +63,18 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        Ok(Self { plan, kernels, apart, bench, needs, guests, folder, receipt, start: Instant::now() })
+        let mut for_rules: Vec<Kernel> = Vec::new();
+        for &rule in &plan.scenario.rules {
+            let all = able::kernels(Needs { rule, ..needs }, &plan.machine);
+            let named = |k: &&Kernel| plan.named.as_ref().is_none_or(|ids| ids.iter().any(|id| id == k.id()));
+            let exact = all.iter().chain(&plan.kernels).filter(|k| k.descriptor().exact()).filter(named);
+            for kernel in exact {
+                if for_rules.iter().all(|known| known.id() != kernel.id()) {
+                    for_rules.push(*kernel);
+                }
+            }
+        }
+        Ok(Self { plan, kernels, apart, for_rules, bench, needs, guests, folder, receipt, start: Instant::now() })
     }
 
     /// The kernels of a family that are timed in cells of groups alone, or in others.
@@ -101,6 +114,9 @@ impl<'a> Run<'a> {
         let asked = self.plan.scenario.generate.as_ref();
         let skips = self.bench.as_ref().is_none_or(|bench| bench.model().skips());
         let sparse = skips && !matches!(self.plan.texts.sparsity, Sparsity::Dense);
-        asked.map_or(0, |asked| blocks::comparisons(&self.speakers().0, &self.guests, asked.rounds, sparse))
+        let texts =
+            asked.map_or(0, |asked| blocks::comparisons(&self.speakers().0, &self.guests, asked.rounds, sparse));
+        // Each rule of activations is compared with the first.
+        texts + self.plan.scenario.rules.len().saturating_sub(1)
     }
 }

@@ -1,6 +1,7 @@
 //! A matrix decoded row by row is what its single codes give.
 
 use super::*;
+use crate::reference;
 use crate::testing::team;
 use half::f16;
 
@@ -33,6 +34,20 @@ fn same(got: &PackedWeights, want: &PackedWeights, what: &str) {
     assert_eq!(got.scales(&all), want.scales(&all), "{what}");
 }
 
+/// Every row of a range as f32 is its codes by table and scale, wherever the range begins and ends.
+fn floats(packed: &PackedWeights, codes: &[u8], what: &str) {
+    let k = packed.k();
+    for range in [0..packed.rows(), packed.rows() / 3..packed.rows() - packed.rows() / 4] {
+        let mut next = range.start;
+        packed.each_row(range.clone(), |row, weights| {
+            let weight = |j: usize| reference::weight(codes[row * k + j], packed.table(), packed.scale_at(row, j));
+            assert!((0..k).map(weight).eq(weights.iter().copied()) && row == next, "{what}, row {row}");
+            next += 1;
+        });
+        assert_eq!(next, range.end, "{what}");
+    }
+}
+
 #[test]
 fn rows_are_packed_as_single_codes_are() {
     let mut random = SplitMix64::new(3);
@@ -58,6 +73,7 @@ fn rows_are_packed_as_single_codes_are() {
                     group => Scales::PerGroup { group, values: scales.clone() },
                 };
                 let want = pack(layout, [rows, k], &codes, table, given).expect("valid");
+                floats(&want, &codes, &format!("{layout} {rows}x{k}, groups of {group}"));
                 let matrix = Matrix { rows, k, group, codes: codes.clone(), scales };
                 for threads in [1, 2, 3, 5] {
                     let decode = |row: usize, codes: &mut [u8], scales: &mut [f32]| matrix.decode(row, codes, scales);

@@ -1,6 +1,6 @@
 //! Statements in words, computed from a receipt's numbers. What the numbers do not decide is said to be undecided.
 
-use super::rows;
+use super::{rows, rules};
 use crate::figures::{integer, mib, ratio, ratio_with_interval};
 use crate::record::{
     Family, Finding, GenerationKernel, GenerationRecord, MicroCell, Operation, Receipt, Residency, RowStatus,
@@ -14,6 +14,7 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
         verification,
         without_time,
         code_table,
+        activation_rules,
         ladder,
         memory_bound,
         end_to_end,
@@ -67,6 +68,12 @@ fn code_table(receipt: &Receipt) -> Option<Finding> {
         _ => "The analysis's code table is not the file's",
     };
     Some(Finding::new(title, text, "/perplexity/lut"))
+}
+
+/// What each rule of activations loses, and what the closest one costs.
+fn activation_rules(receipt: &Receipt) -> Option<Finding> {
+    let text = rules::sentence(receipt.activation_rules.as_ref()?)?;
+    Some(Finding::new("What rounding activations costs", text, "/activation_rules"))
 }
 
 /// The ladder's last stage against scalar, in cache and from memory, at the largest gemv shape.

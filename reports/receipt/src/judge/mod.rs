@@ -28,6 +28,7 @@ mod peaks;
 mod ports;
 mod read;
 pub mod rows;
+pub mod rules;
 pub mod sanity;
 pub mod sequential;
 pub mod stats;

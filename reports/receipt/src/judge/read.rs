@@ -22,6 +22,10 @@ pub fn complete(receipt: &mut Receipt) {
         }
         generation::texts(record);
     }
+    if let Some(rules) = &mut receipt.activation_rules {
+        let threads = rules.threads;
+        rules.blocks.iter_mut().for_each(|blocks| turns::fill(blocks, threads));
+    }
     if let Some(gate) = &mut receipt.gate {
         // The ends of the intervals that receipts before 1.2 did not write.
         let lacks_ends = |v: &Verdict| v.alarm_high.is_none() && v.pass_low.is_none();

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::judge::findings::findings;
-use crate::judge::{Method, bound, gate, medians, micro, turns};
+use crate::judge::{Method, bound, gate, medians, micro, rules, turns};
 use crate::record::{Build, MicroCell, Receipt, Status};
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ pub fn same_build(receipt: &Receipt, own: Option<&Build>) -> bool {
 }
 
 /// The parts that hold figures.
-const PARTS: [&str; 6] = ["micro", "gate", "generation", "perplexity", "head_effect", "findings"];
+const PARTS: [&str; 7] = ["micro", "gate", "generation", "perplexity", "activation_rules", "head_effect", "findings"];
 
 /// Fields that differ from what the raw data give, and how many values were compared. `written` is the same receipt as
 /// its file has it: findings of older receipts point to parts that are no longer read.
@@ -72,6 +72,7 @@ fn recomputed(receipt: &Receipt) -> Receipt {
             lut.file_perplexity = own.map_or(f64::NAN, |k| k.perplexity);
         }
     }
+    again.activation_rules.iter_mut().for_each(rules::summarize);
     if let Some(effect) = &mut again.head_effect {
         effect.perplexity = effect.nats_per_token.exp();
         effect.f16_perplexity = effect.f16_nats_per_token.exp();

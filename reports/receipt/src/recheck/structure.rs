@@ -18,6 +18,7 @@ pub fn problems(receipt: &Receipt) -> Vec<Problem> {
     }
     found.gate();
     found.generation();
+    found.activation_rules();
     found.problems
 }
 
@@ -225,22 +226,41 @@ impl Found<'_> {
         }
     }
 
-    fn blocks(&mut self, at: &str, blocks: &TokenBlocks, generation: &GenerationRecord) {
+    /// Rules of activations: a sum of each in every window, and turns of exactly these rules.
+    fn activation_rules(&mut self) {
+        let Some(record) = &self.receipt.activation_rules else { return };
+        let (at, n) = ("/activation_rules", record.rules.len());
+        let tokens = record.windows.len().saturating_mul(record.window);
+        self.demand(tokens == record.tokens, format!("{at}/tokens"), record.tokens, "not those of the windows");
+        for (i, rule) in record.rules.iter().enumerate() {
+            self.passed(format!("{at}/rules/{i}/kernel"), &rule.kernel);
+        }
+        for (i, window) in record.windows.iter().enumerate() {
+            let (at, sums) = (format!("{at}/windows/{i}/by_rule"), window.by_rule.len());
+            self.demand(sums == n, &at, sums, "sums, not one a rule");
+            for (r, sums) in window.by_rule.iter().enumerate() {
+                let most = sums.same_top <= record.window;
+                self.demand(most, format!("{at}/{r}/same_top"), sums.same_top, "more positions than the window has");
+                self.demand(sums.kl >= 0.0, format!("{at}/{r}/kl"), sums.kl, "no divergence is below 0");
+            }
+        }
+        let Some(blocks) = &record.blocks else { return };
+        let at = format!("{at}/blocks");
+        self.turns(&at, blocks);
+        let ids = blocks.entries.iter().filter(|entry| !entry.self_pair).map(|entry| entry.kernel.as_str());
+        let named = ids.eq(record.rules.iter().map(|rule| rule.activations.name()));
+        self.demand(named, format!("{at}/entries"), blocks.entries.len(), "entries, which are not the rules");
+    }
+
+    /// Turns of token blocks, whoever takes them.
+    fn turns(&mut self, at: &str, blocks: &TokenBlocks) {
         let n = blocks.entries.len();
         self.twin(at, blocks.entries.iter().map(|e| e.self_pair));
         self.demand(blocks.summaries.len() == n, format!("{at}/summaries"), blocks.summaries.len(), "not one an entry");
         self.demand(blocks.tokens > 0, format!("{at}/tokens"), blocks.tokens, "not a length");
-        let own =
-            |e: &BlockEntry| generation.kernels.iter().find(|k| k.kernel == e.kernel && k.family == blocks.family);
-        for (e, entry) in blocks.entries.iter().enumerate() {
-            let known = own(entry).is_some();
-            self.demand(known, format!("{at}/entries/{e}/kernel"), &entry.kernel, "not a kernel of this generation");
-        }
-        let shortest = blocks.entries.iter().filter_map(own).map(|k| k.token_ids.len()).min().unwrap_or(0);
         for (i, round) in blocks.prompts.iter().enumerate() {
             self.round(&format!("{at}/prompts/{i}"), round, n);
         }
-        let turn = blocks.settling_tokens.saturating_add(blocks.tokens);
         for (i, round) in blocks.rounds.iter().enumerate() {
             let at = format!("{at}/rounds/{i}");
             self.round(&at, &round.round, n);
@@ -248,8 +268,22 @@ impl Found<'_> {
             self.demand(settling == n, format!("{at}/settling_ns"), settling, "values, not one an entry");
             let field = format!("{at}/generation");
             self.demand(round.generation < blocks.prompts.len(), field, round.generation, "a text without a prompt");
+        }
+    }
+
+    fn blocks(&mut self, at: &str, blocks: &TokenBlocks, generation: &GenerationRecord) {
+        self.turns(at, blocks);
+        let own =
+            |e: &BlockEntry| generation.kernels.iter().find(|k| k.kernel == e.kernel && k.family == blocks.family);
+        for (e, entry) in blocks.entries.iter().enumerate() {
+            let known = own(entry).is_some();
+            self.demand(known, format!("{at}/entries/{e}/kernel"), &entry.kernel, "not a kernel of this generation");
+        }
+        let shortest = blocks.entries.iter().filter_map(own).map(|k| k.token_ids.len()).min().unwrap_or(0);
+        let turn = blocks.settling_tokens.saturating_add(blocks.tokens);
+        for (i, round) in blocks.rounds.iter().enumerate() {
             let fits = round.from.saturating_add(turn) < shortest;
-            self.demand(fits, format!("{at}/from"), round.from, "a turn past the end of the text");
+            self.demand(fits, format!("{at}/rounds/{i}/from"), round.from, "a turn past the end of the text");
         }
     }
 

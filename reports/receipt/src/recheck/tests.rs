@@ -53,6 +53,35 @@ fn numbers(value: &Value, pointer: &str, all: &mut Vec<String>) {
     }
 }
 
+/// A receipt of rules of activations is read as it was written, and each figure of it follows from sums and rounds.
+#[test]
+fn rules_of_activations_follow_from_their_sums_and_rounds() {
+    let mut receipt = Receipt { build: build_info(), ..fixture::activation_rules() };
+    receipt.findings = crate::judge::findings::findings(&receipt);
+    assert!(receipt.findings.iter().any(|f| f.evidence == "/activation_rules"));
+    let (bytes, value) = written(&receipt);
+    check(&bytes).unwrap().require().unwrap();
+    let again = store::parse("again", &bytes).unwrap();
+    assert_eq!(format!("{:?}", again.activation_rules), format!("{:?}", receipt.activation_rules));
+    let refused = |field: &str, new: Value| {
+        let mut edited = value.clone();
+        *edited.pointer_mut(field).expect("there") = new;
+        let edited: Receipt = serde_json::from_value(edited).unwrap();
+        let found = check(store::sealed(&edited).unwrap()).unwrap().problems;
+        assert!(found.iter().any(|problem| field.starts_with(&problem.field)), "{field}: {found:?}");
+    };
+    for field in ["rules/1/kl_nats", "rules/2/perplexity", "rules/3/same_top_share", "rules/1/windows_below_first"] {
+        refused(&format!("/activation_rules/{field}"), 7.into());
+    }
+    refused("/activation_rules/nats_per_token", 1.5.into());
+    refused("/activation_rules/blocks/summaries/2/tokens_per_s", 1.5.into());
+    refused("/activation_rules/tokens", 9.into());
+    refused("/activation_rules/rules/0/kernel", "nobody".into());
+    refused("/activation_rules/windows/4/by_rule", Value::Array(Vec::new()));
+    refused("/activation_rules/windows/0/by_rule/1/same_top", 129.into());
+    refused("/activation_rules/blocks/entries/1/kernel", "64".into());
+}
+
 #[test]
 fn the_fixtures_hold() {
     for file in fixture::FILES {

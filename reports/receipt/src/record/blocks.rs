@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
          cached keys and values."]
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct TokenBlocks {
-    /// `W2A32`, `W2A8` or `W2gA8`.
+    /// `W2A32`, `W2A8` or `W2gA8`; where rules of activations take turns, that of the first rule's kernel.
     pub family: Family,
     /// Tokens of one block: `rounds` holds the time that each kernel took for so many.
     pub tokens: usize,
@@ -41,7 +41,7 @@ pub struct TokenBlocks {
 /// A kernel that takes turns in the rounds of token blocks.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct BlockEntry {
-    /// Id of the kernel.
+    /// Id of the kernel, or the name of the rule where rules of activations take turns.
     pub kernel: String,
     /// Whether this column is a kernel of the same family a second time: the most advanced one.
     pub self_pair: bool,
@@ -64,7 +64,7 @@ pub struct BlockRound {
 /// What the rounds of token blocks say about one entry.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct BlockSummary {
-    /// Id of the kernel.
+    /// Id of the kernel, or the name of the rule where rules of activations take turns.
     pub kernel: String,
     /// Decode speed, median over blocks; not to be set beside `decode_tokens_per_s`, which is of uninterrupted texts.
     pub tokens_per_s: f64,

@@ -16,6 +16,7 @@ mod perplexity;
 mod provenance;
 mod round;
 mod row;
+mod rules;
 mod run;
 mod verdict;
 
@@ -34,5 +35,6 @@ pub use perplexity::*;
 pub use provenance::*;
 pub use round::Round;
 pub use row::{ForeignRecord, RowStatus, WithoutTime};
+pub use rules::*;
 pub use run::{Receipt, SCHEMA_VERSION, Status};
 pub use verdict::{Outcome, Rule, Verdict};

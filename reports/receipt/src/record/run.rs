@@ -11,6 +11,7 @@ use super::limits::Limits;
 use super::micro::MicroCell;
 use super::perplexity::{HeadEffect, PerplexityRecord};
 use super::provenance::{Build, Host, ModelRecord, ScenarioRecord, Settings};
+use super::rules::RulesRecord;
 use super::verdict::Rule;
 use crate::integrity::Integrity;
 use schemars::JsonSchema;
@@ -97,6 +98,9 @@ pub struct Receipt {
     /// Perplexity with each kernel, and what the seed analysis's table does to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<PerplexityRecord>,
+    /// What each rule of activations does to the next token and to speed; absent where nobody asked, and before 1.6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_rules: Option<RulesRecord>,
     #[doc = "What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing \
              to the model."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
