@@ -19,7 +19,8 @@
  *   tried as multiples of 1/64 from 1/4 to 3/4, which f16 holds. Those of TB_W2A8 are 1 otherwise, but for cells of
  *   groups: there a TB_F32 kernel whose weight_group is 64, 128 or 256 and equals the cell's, and whose act_group
  *   (TB_TENSOR, 32, 128 or 256) equals the cell's rule, is timed with random scales. Those of weights are any f16 from
- *   1/4 to 3/4, those of activations so too or, by other rules than 32, any f32. Those of TB_W2A32 are any f32 near 1/2.
+ *   1/4 to 3/4; those of activations are any f16 where 32 share one, else any f32. Those of TB_W2A32 are any f32 near
+ *   1/2.
  * - Timed functions allocate nothing. A call that takes longer than 10 seconds counts as hung.
  * - Pointers are valid during the call only, but for `plan`, and for the arrays that `prepare` is given: they stay as
  *   they are until the last product with that prepared token. Packed weights may be copied elsewhere between calls, and

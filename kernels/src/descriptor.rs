@@ -236,6 +236,9 @@ pub struct KernelDescriptor {
     pub three_codes: bool,
     /// Whether each call of the kernel first makes tables of its activations: then a call should get all rows at once.
     pub tables_per_call: bool,
+    /// The same kernel of a library as one of the family W2gA8: given weights with scales of groups and activations
+    /// with those of its rule, which it applies. Here its scales are 1. None of other kernels.
+    pub with_groups: Option<&'static KernelDescriptor>,
     /// Id of the kernel that this one improves on.
     pub builds_on: Option<&'static str>,
     /// One sentence on what this kernel does differently from the one before.
@@ -282,6 +285,7 @@ impl KernelDescriptor {
             may_saturate: false,
             three_codes: false,
             tables_per_call: false,
+            with_groups: None,
             builds_on: None,
             summary: "",
         }

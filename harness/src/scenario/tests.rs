@@ -139,7 +139,7 @@ fn an_entry_may_say_what_shares_a_scale() {
         ("16x256 dram g96x32", "\"16x256 dram g96x32\": \"g96x32\" is no scaling; write g64x32 or g128xtoken"),
         ("16x256 g64x64", "\"16x256 g64x64\": \"g64x64\" is no scaling"),
         ("16x256 dram l2 g64x32", "\"16x256 dram l2 g64x32\" is not a shape, a place and a scaling"),
-        ("16x256 g64x32 dram", "\"g64x32\" is no place"),
+        ("16x256 g64x32 dram", "\"16x256 g64x32 dram\" is not a shape, a place and a scaling"),
         ("g64x32", "\"g64x32\" is not a shape"),
     ] {
         let e = error(&with(&format!("[\"{entry}\"]")));

@@ -5,7 +5,7 @@ use super::kernel::ForeignKernel;
 use crate::cpu::CpuFeatures;
 use crate::layouts;
 use std::ffi::{CStr, c_char};
-use std::sync::{Mutex, OnceLock, RwLock};
+use std::sync::{Mutex, RwLock};
 
 /// Longest id and longest other text, in bytes.
 const LONGEST_ID: usize = 64;
@@ -194,7 +194,6 @@ impl Fields {
             compiler: self.optional("compiler", raw.compiler)?,
             ours: layout,
             raw: self.raw,
-            with_groups: OnceLock::new(),
             plans: RwLock::default(),
             alone: Mutex::new(()),
         })

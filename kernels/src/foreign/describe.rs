@@ -19,22 +19,21 @@ impl ForeignKernel {
             let own = Layout { name: this.id, rows, block_k, groups, foreign: Some(this), ..Layout::PLAIN };
             Box::leak(Box::new(own))
         });
-        this.described(KernelDescriptor::foreign(layout, Gemv::Foreign(this)))
+        let with_groups = this.with_groups();
+        let foreign = KernelDescriptor::foreign(layout, Gemv::Foreign(this));
+        this.described(KernelDescriptor { with_groups, ..foreign })
     }
 
-    /// The same kernel given weights with scales of groups and activations with those of its rule, which it applies:
-    /// of the family W2gA8. None of one that applies none, or by groups or a rule that no other kernel has.
-    pub fn with_groups(&'static self) -> Option<&'static KernelDescriptor> {
-        let describe = || {
-            let (group, rule) = (self.group()?, self.rule()?);
-            let (rows, block_k, groups) = (self.rows_multiple(), self.k_multiple(), &*vec![group].leak());
-            let layout = Layout { name: self.id, rows, block_k, groups, foreign: Some(self), ..Layout::PLAIN };
-            let layout: &'static Layout = Box::leak(Box::new(layout));
-            let rules = &*vec![rule].leak();
-            let foreign = KernelDescriptor::foreign(layout, Gemv::ForeignGroups(self));
-            Some(self.described(KernelDescriptor { rules, ..foreign }))
-        };
-        *self.with_groups.get_or_init(describe)
+    /// See [`KernelDescriptor::with_groups`]. None of a kernel that applies no scales to int8 sums, or by groups or a
+    /// rule that no other has.
+    fn with_groups(&'static self) -> Option<&'static KernelDescriptor> {
+        let (group, rule) = (self.group()?, self.rule()?);
+        let (rows, block_k, groups) = (self.rows_multiple(), self.k_multiple(), &*vec![group].leak());
+        let layout = Layout { name: self.id, rows, block_k, groups, foreign: Some(self), ..Layout::PLAIN };
+        let layout: &'static Layout = Box::leak(Box::new(layout));
+        let rules = &*vec![rule].leak();
+        let foreign = KernelDescriptor::foreign(layout, Gemv::ForeignGroups(self));
+        Some(self.described(KernelDescriptor { rules, ..foreign }))
     }
 
     fn described(&self, foreign: KernelDescriptor) -> &'static KernelDescriptor {

@@ -7,6 +7,7 @@ use super::tests::right;
 use crate::activation::{ActivationRule, QuantizedActivations};
 use crate::conformance::{self, F32_BOUND, Mismatch, compare};
 use crate::cpu::CpuFeatures;
+use crate::descriptor::KernelDescriptor;
 use crate::error::KernelError;
 use crate::kernel::Kernel;
 use crate::operation::Family;
@@ -136,15 +137,9 @@ impl<const W: usize, const A: usize, const FAULT: u8> Of<W, A, FAULT> {
     }
 }
 
-fn foreign(raw: &TbKernel) -> &'static ForeignKernel {
-    // SAFETY: a whole structure whose texts are constants and whose functions keep to the header.
-    let read = unsafe { ForeignKernel::read(raw, 0) };
-    Box::leak(Box::new(read.expect("valid")))
-}
-
 /// The kernel with scales of groups, on a matrix with three groups of each size, the last of which is short.
 fn products(raw: &TbKernel, group: usize, rule: ActivationRule) -> Result<(), Mismatch> {
-    let descriptor = foreign(raw).with_groups().expect("it applies scales of groups");
+    let descriptor = described(raw).with_groups.expect("it applies scales of groups");
     assert_eq!((descriptor.family(), descriptor.exact(), descriptor.rules), (Family::W2gA8, false, &[rule][..]));
     let kernel = Kernel::new(descriptor, CpuFeatures::NONE).expect("needs nothing");
     let ([rows, k], table, mut random) = ([5, 2 * group + 40], CodeTable::TERNARY, SplitMix64::new(group as u64));
@@ -201,13 +196,13 @@ fn wrong_scales_are_caught_by_the_suite_and_in_cells_of_groups() {
     ];
     for (i, (raw, in_suite)) in wrong.into_iter().enumerate() {
         assert!(products(&raw, 64, ActivationRule::Per32).is_err(), "fault {i}");
-        let kernel = Kernel::new(foreign_descriptor(&raw), CpuFeatures::NONE).expect("needs nothing");
+        let kernel = Kernel::new(described(&raw), CpuFeatures::NONE).expect("needs nothing");
         let what = conformance::verify(&kernel).first_mismatch.expect("wrong");
         assert!(what.contains(in_suite), "fault {i}: {what}");
     }
 }
 
-fn foreign_descriptor(raw: &TbKernel) -> &'static crate::KernelDescriptor {
+fn described(raw: &TbKernel) -> &'static KernelDescriptor {
     // SAFETY: a whole structure whose texts are constants and whose functions keep to the header.
     unsafe { ForeignKernel::read(raw, 0) }.expect("valid").describe()
 }
@@ -224,13 +219,13 @@ fn others_have_no_form_with_groups() {
         TbKernel { weight_group: ROW, ..grouped },
         TbKernel { family: W2A32, gemm: None, ..grouped },
     ] {
-        assert!(foreign(&raw).with_groups().is_none());
+        assert!(described(&raw).with_groups.is_none());
     }
 }
 
 #[test]
 fn activations_by_another_rule_are_refused() {
-    let descriptor = foreign(&Of::<64, 32, NOTHING>::raw()).with_groups().expect("groups");
+    let descriptor = described(&Of::<64, 32, NOTHING>::raw()).with_groups.expect("groups");
     let kernel = Kernel::new(descriptor, CpuFeatures::NONE).expect("needs nothing");
     let scales = Scales::PerGroup { group: 64, values: vec![0.5, 0.25] };
     let codes = Codes { rows: 1, k: 128, codes: &[2; 128], table: CodeTable::TERNARY, scales };

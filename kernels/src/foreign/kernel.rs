@@ -1,13 +1,11 @@
 //! A foreign kernel: what its library said of it, checked, and the plans that it keeps.
 
 use super::abi::{self, F32, Shape, TIGHT, TbKernel, W2A8};
-use crate::activation::ActivationRule;
 use crate::cpu::CpuFeatures;
-use crate::descriptor::KernelDescriptor;
 use crate::operation::Family;
 use std::ffi::c_void;
 use std::fmt;
-use std::sync::{Mutex, OnceLock, RwLock};
+use std::sync::{Mutex, RwLock};
 
 /// A plan of a library for a shape.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +36,6 @@ pub struct ForeignKernel {
     /// Name of the layout of ours that it reads; its own if absent.
     pub ours: Option<&'static str>,
     pub(super) raw: TbKernel,
-    /// What [`Self::with_groups`] made.
-    pub(super) with_groups: OnceLock<Option<&'static KernelDescriptor>>,
     pub(super) plans: RwLock<Vec<(Shape, Plan)>>,
     /// Held during a call of a kernel that is not thread safe.
     pub(super) alone: Mutex<()>,
@@ -98,15 +94,6 @@ impl ForeignKernel {
     /// Activations that share a scale, in words for records: `token` or their number.
     pub fn act_group(&self) -> String {
         if self.raw.act_group == abi::TENSOR { "token".into() } else { self.raw.act_group.to_string() }
-    }
-
-    /// The rule of ours by which its activations share scales; none of 64.
-    pub(super) fn rule(&self) -> Option<ActivationRule> {
-        let blocks = |rule: &ActivationRule| rule.block() == Some(self.raw.act_group as usize);
-        if self.raw.act_group == abi::TENSOR {
-            return Some(ActivationRule::Token);
-        }
-        ActivationRule::ALL.into_iter().find(blocks)
     }
 
     /// Weights of a group that has a scale, where it applies scales to int8 sums and knows groups.

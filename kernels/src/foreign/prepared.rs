@@ -5,7 +5,7 @@ use super::canary::{BEHIND_BYTES, CANARY};
 use super::fault::Fault;
 use super::kernel::ForeignKernel;
 use super::watch::Call;
-use crate::activation::{FloatActivations, QuantizedActivations};
+use crate::activation::{ActivationRule, FloatActivations, QuantizedActivations};
 use crate::buffer::AlignedBuffer;
 use crate::error::{KernelError, fits, same};
 use crate::guarded;
@@ -181,6 +181,17 @@ impl Prepared {
         }
         let fault = Fault::Wrong(format!("writes behind the {} bytes of a prepared token", self.bytes));
         Err(self.kernel.failed(Call::Prepare, self.shape, fault))
+    }
+}
+
+impl ForeignKernel {
+    /// The rule of ours by which its activations share scales; none of 64.
+    pub(super) fn rule(&self) -> Option<ActivationRule> {
+        let blocks = |rule: &ActivationRule| rule.block() == Some(self.raw.act_group as usize);
+        if self.raw.act_group == TENSOR {
+            return Some(ActivationRule::Token);
+        }
+        ActivationRule::ALL.into_iter().find(blocks)
     }
 }
 

@@ -16,9 +16,9 @@ use crate::operation;
 use crate::registered;
 use crate::runs::kernel_records;
 use kernels::conformance;
-use kernels::foreign::{self, ForeignKernel};
+use kernels::foreign;
 use kernels::guarded::{Side, placed};
-use kernels::{Family, Kernel, KernelDescriptor};
+use kernels::{Kernel, KernelDescriptor};
 use receipt::{RowStatus, VerifyRecord};
 use std::cell::Cell;
 use std::path::Path;
@@ -184,8 +184,7 @@ impl Guest {
         if kernel.descriptor().family() == family {
             return Ok(kernel);
         }
-        let foreign = kernel.descriptor().foreign_kernel().filter(|_| family == Family::W2gA8);
-        let grouped = foreign.and_then(ForeignKernel::with_groups);
+        let grouped = kernel.descriptor().with_groups.filter(|grouped| grouped.family() == family);
         let grouped = grouped.ok_or_else(|| Void::Refused(format!("it is no kernel of {family}")))?;
         let kernel = Kernel::new(grouped, self.machine.features).map_err(|why| Void::Refused(why.to_string()))?;
         let cell = job.product().ok_or_else(|| Error::input("a library's kernels are timed on matrices here"))?;

@@ -167,6 +167,36 @@ fn what_is_just_allowed_is_let_pass() {
     }
 }
 
+/// A library's kernel in a cell of groups is not equal to the oracle, and its scales are the cell's.
+#[test]
+fn only_what_applied_scales_of_groups_may_have_a_distance() {
+    let sound = sound();
+    let index = |list: &str, key: &str, value: &Value| {
+        let all = sound[list].as_array().expect("a list");
+        all.iter().position(|item| item[key] == *value).expect("there")
+    };
+    let cell = format!("/micro/{}", index("micro", "family", &json!("W2A8")));
+    let id = sound.pointer(&format!("{cell}/entries/0/kernel")).expect("an entry");
+    let (kernel, field) =
+        (format!("/kernels/{}", index("kernels", "id", id)), format!("{cell}/entries/0/max_abs_error"));
+    assert_broken(&with(&sound, &field, &json!(1e-6)), &field, "is exact");
+    let foreign = |output: &str, groups: [&str; 2]| {
+        let library = json!({"library": "l.so", "sha256": "", "requires_cpu": "none", "output": output,
+            "weight_group": groups[0], "act_group": groups[1], "rows_multiple": 1, "k_multiple": 1});
+        let mut fields = json!({});
+        fields[&field] = json!(1e-6);
+        fields[format!("{cell}/family")] = json!("W2gA8");
+        fields[format!("{cell}/weight_group")] = json!(64);
+        fields[format!("{cell}/activations")] = json!("32");
+        fields[format!("{kernel}/foreign")] = library;
+        with(&sound, "", &fields)
+    };
+    assert_eq!(problems(&foreign("f32", ["64", "32"])), []);
+    for (output, groups) in [("f32", ["64", "256"]), ("f32", ["256", "32"]), ("i32", ["64", "32"])] {
+        assert_broken(&foreign(output, groups), &field, "not the cell's");
+    }
+}
+
 #[test]
 fn an_old_receipt_has_no_newer_fields() {
     let sound = sound();
