@@ -14,6 +14,7 @@ use kernels::{ActivationRule, Family, Operation};
 use model::hash::sha256_hex;
 use receipt::toml_error::near;
 use receipt::{Residency, ScenarioRecord};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use shape::parse_product;
 use std::path::Path;
@@ -99,25 +100,39 @@ impl Micro {
     }
 }
 
-/// One rule or a list of them, as the key `activations` has it.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a rule of activations, or a list of them")]
-enum Rules {
-    One(String),
-    Several(Vec<String>),
+/// Reads one rule or a list of names.
+struct Rules;
+
+impl<'de> Visitor<'de> for Rules {
+    type Value = (bool, Vec<String>);
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a string, or a list of several")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<Self::Value, E> {
+        Ok((false, vec![name.to_owned()]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(name) = names.next_element()? {
+            all.push(name);
+        }
+        Ok((true, all))
+    }
 }
 
 fn rules<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<ActivationRule>, D::Error> {
     let parsed = |name: &String| parse_rule(name).map_err(serde::de::Error::custom);
-    let names = match Rules::deserialize(toml)? {
-        Rules::One(name) => return Ok(vec![parsed(&name)?]),
-        Rules::Several(names) => names,
-    };
+    let (is_list, names) = toml.deserialize_any(Rules)?;
     let rules = names.iter().map(parsed).collect::<std::result::Result<Vec<_>, _>>()?;
     let twice = rules.iter().enumerate().find(|(i, rule)| rules[..*i].contains(rule));
     match twice {
         Some((_, rule)) => Err(serde::de::Error::custom(format!("names the rule {rule} twice"))),
-        None if rules.len() < 2 => Err(serde::de::Error::custom("a list names two rules or more; take one as a text")),
+        None if is_list && rules.len() < 2 => {
+            Err(serde::de::Error::custom("a list names two rules or more; take one as a text"))
+        }
         None => Ok(rules),
     }
 }

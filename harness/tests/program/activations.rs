@@ -81,8 +81,8 @@ fn what_is_no_rule_is_refused() {
 /// A scenario with one small product and texts.
 fn scenario(folder: &Folder, more: &str) -> String {
     let text = format!(
-        "name = \"rules\"\nsummary = \"s\"\nanalysis = \"a\"\n{more}\n\
-         kernels = [\"scalar\", \"scalar-i8\", \"scalar-groups\"]\n\
+        "name = \"rules\"\nsummary = \"s\"\nanalysis = \"a\"\n\
+         kernels = [\"scalar\", \"scalar-i8\", \"scalar-groups\"]\n{more}\n\
          [micro]\nrounds = 9\nepoch_us = 100\nresidency = [\"llc\"]\ngemv = [\"32x512\"]\n\
          [generate]\nprompt = \"ROMEO:\"\nmax_tokens = 3\nrounds = 1\ngoldens = true\n\
          [perplexity]\nwindows = 1\nwindow = 16\n"
@@ -201,7 +201,7 @@ fn lists_of_rules_that_are_no_question_are_refused() {
         ("[\"token\"]", "a list names two rules or more"),
         ("[\"32\", \"token\", \"32\"]", "names the rule 32 twice"),
         ("[\"32\", \"64\"]", "\"64\" is no rule of activations; take one of token, 256, 128, 32"),
-        ("7", "a rule of activations, or a list of them"),
+        ("7", "invalid type: integer `7`, expected a string, or a list of several"),
     ] {
         let scenario = scenario(&folder, &format!("activations = {list}"));
         refused(&format!("compare --scenario {scenario}"), 2, &["line ", why]);

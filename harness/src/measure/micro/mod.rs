@@ -333,7 +333,7 @@ mod tests {
     use super::*;
     use crate::scenario::{Scaling, Shape};
     use kernels::registry;
-    use kernels::{ActivationRule, Operation, ScaleUnit};
+    use kernels::{ActivationRule, Operation};
 
     fn kernels_of(family: Family) -> Vec<Kernel> {
         let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
@@ -390,13 +390,8 @@ mod tests {
         }
     }
 
-<<<<<<< HEAD
     /// Whoever lacks the rule or the groups is named; all others computed the same, and with other scales something
     /// else.
-=======
-    /// Whoever lacks the rule or the groups is named; all others computed the same, and with other scales something
-    /// else.
->>>>>>> hd
     #[test]
     fn cells_of_groups_say_what_shares_a_scale() {
         let mut outputs = Vec::new();
@@ -410,15 +405,8 @@ mod tests {
             let all = kernels_of(Family::W2gA8).len();
             assert_eq!(cell.entries.len() + cell.without_time.len(), all + 1, "the last is timed twice");
             for row in &cell.without_time {
-<<<<<<< HEAD
-                let d = registry::find(&row.kernel).expect("registered");
-                let (rule, groups) = (!d.rules.contains(&rule), !d.takes(ScaleUnit::Group(group)));
-                let named = if groups { "takes a scale for each" } else { "rule" };
-                assert!(row.status == RowStatus::Unsupported && (rule || groups) && row.why.contains(named), "{row:?}");
-=======
                 let said = registry::find(&row.kernel).and_then(|d| d.can_run(scaling.needs()).err());
                 assert_eq!((row.status, Some(&row.why)), (RowStatus::Unsupported, said.as_ref()), "{row:?}");
->>>>>>> hd
             }
         }
         let exact = run(Operation::Gemv, Family::W2A8, Residency::Cache, true);
