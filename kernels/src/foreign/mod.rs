@@ -5,8 +5,8 @@
 //! [`crate::Kernel`] stays the only caller, and suite and measurements take it as any other. What differs is here:
 //! weights are packed by the library, activations are prepared once a token, and every call may fail.
 //!
-//! One that applies scales of groups has a second descriptor, [`crate::KernelDescriptor::with_groups`]: as the first its
-//! scales are 1 and its sums integers, as the second it is given scales, beside our kernels of groups.
+//! One that applies scales of groups has a second descriptor, [`crate::KernelDescriptor::with_groups`]: as the first
+//! its scales are 1 and its sums integers, as the second it is given scales, beside our kernels of groups.
 
 pub mod abi;
 mod call;
