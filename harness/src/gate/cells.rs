@@ -6,8 +6,10 @@ use crate::error::Result;
 use crate::load_model;
 use crate::machine::Machine;
 use crate::operation;
+use crate::registered;
 use crate::scenario::Scenario;
 use crate::worker::protocol::{JobCell, JobText, Offer};
+use kernels::Needs;
 use receipt::judge::gate::verdict;
 use receipt::{Family, Gap, GateCell, LeftOut, Operation, Residency, Rule};
 
@@ -47,11 +49,18 @@ pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Ve
     cells
 }
 
-/// Cells that time decoding and prefill of the built-in model with these kernels.
+/// Whether this kernel takes what a gate's models are: matrices with one f32 scale. One that this build does not know
+/// is asked itself.
+pub fn speaks(kernel: &Offer) -> bool {
+    registered::find(&kernel.id).is_none_or(|descriptor| descriptor.can_run(Needs::TERNARY).is_ok())
+}
+
+/// Cells that time decoding and prefill of the built-in model with these kernels, as far as they speak.
 pub fn texts(kernels: &[Offer]) -> Vec<JobCell> {
     let (block, prompt) = BUILTIN_TOKENS;
     let model = JobText { model: BUILTIN.into(), name: BUILTIN.into(), block };
-    kernels.iter().flat_map(|kernel| of_model(kernel, &model, prompt, Residency::Llc)).collect()
+    let speakers = kernels.iter().filter(|kernel| speaks(kernel));
+    speakers.flat_map(|kernel| of_model(kernel, &model, prompt, Residency::Llc)).collect()
 }
 
 /// The same of the large model, with the exact kernels and the last stage of the f32 ladder: the stages before it take
@@ -62,7 +71,7 @@ fn large_texts(kernels: &[Offer]) -> Result<Vec<JobCell>> {
     let (block, prompt) = LARGE_TOKENS;
     let model = JobText { model: path, name: LARGE.into(), block };
     let last = kernels.iter().rfind(|k| !k.exact).map(|k| k.id.clone());
-    let chosen = kernels.iter().filter(|k| k.exact || Some(&k.id) == last.as_ref());
+    let chosen = kernels.iter().filter(|k| speaks(k) && (k.exact || Some(&k.id) == last.as_ref()));
     Ok(chosen.flat_map(|kernel| of_model(kernel, &model, prompt, Residency::Dram)).collect())
 }
 

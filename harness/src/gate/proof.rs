@@ -68,7 +68,8 @@ pub fn compare(
                 continue;
             }
             (Ok(baseline), Ok(current)) => {
-                record.checks.extend(exact::text(&offer, &[baseline.0, current.0], &asked.stored));
+                let texts = baseline.0.zip(current.0).map(|(a, b)| exact::text(&offer, &[a, b], &asked.stored));
+                record.checks.extend(texts.into_iter().flatten());
                 // Both have a gemv or neither: the kernel is what both offer.
                 let counts = baseline.1.zip(current.1);
                 match counts.map(|(a, b)| exact::instructions(&id, &[a, b], &asked.stored)).transpose() {
@@ -96,9 +97,9 @@ fn require_libraries(asked: &Asked, offers: &[Vec<Offer>; 2]) -> Result<()> {
     Ok(())
 }
 
-/// What one process says of one kernel: its text, and its instructions if it has a gemv.
-fn one(process: &mut Process, kernel: &Offer) -> Result<(TextResult, Option<Counted>)> {
-    let text = process.text(&kernel.id)?;
+/// What one process says of one kernel: its text if it takes the model, and its instructions if it has a gemv.
+fn one(process: &mut Process, kernel: &Offer) -> Result<(Option<TextResult>, Option<Counted>)> {
+    let text = if cells::speaks(kernel) { Some(process.text(&kernel.id)?) } else { None };
     let has_gemv = kernel.ops.contains(&Operation::Gemv);
     let counted = if has_gemv { Some(process.count(&kernel.id)?) } else { None };
     Ok((text, counted))
@@ -133,7 +134,7 @@ pub fn compute(
     let mut computed = Vec::new();
     for kernel in &offers {
         let (text, counted) = one(&mut process, kernel)?;
-        computed.extend(exact::text(kernel, &[text.clone(), text], &[]));
+        computed.extend(text.into_iter().flat_map(|text| exact::text(kernel, &[text.clone(), text], &[])));
         // What cannot be counted here is not stored.
         let counts = counted.map(|c| exact::instructions(&kernel.id, &[c.clone(), c], &[]));
         computed.extend(counts.into_iter().flatten().flatten());

@@ -256,6 +256,12 @@ pub fn available_kernels() -> Vec<String> {
     available.map(|kernel| text(kernel, "id").to_owned()).collect()
 }
 
+/// Those of these kernels that take one f32 scale a tensor, as the built-in model has.
+pub fn of_builtin(kernels: Vec<String>) -> Vec<String> {
+    let takes = |id: &String| kernels::registry::find(id).is_none_or(|d| d.can_run(kernels::Needs::TERNARY).is_ok());
+    kernels.into_iter().filter(takes).collect()
+}
+
 /// CPUs that this process may use.
 pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

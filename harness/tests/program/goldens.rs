@@ -23,7 +23,7 @@ fn generate(case: &Value, kernel: &str, more: &str) -> Value {
 
 #[test]
 fn ids_and_logits_of_every_kernel() {
-    for kernel in available_kernels() {
+    for kernel in of_builtin(available_kernels()) {
         for case in list(&golden(), "cases") {
             let want = numbers(&case["greedy_ids"]);
             // One thread: tests share the cores.
@@ -48,7 +48,7 @@ fn ids_and_logits_of_every_kernel() {
 fn exact_kernels_agree_on_every_token_with_any_threads() {
     let kernels = json("list kernels --json");
     let exact = list(&kernels, "kernels").iter().filter(|k| k["exact"] == true && k["available"] == true);
-    let exact: Vec<&str> = exact.map(|kernel| text(kernel, "id")).collect();
+    let exact = of_builtin(exact.map(|kernel| text(kernel, "id").to_owned()).collect());
     for (number, case) in list(&golden(), "cases").iter().enumerate() {
         let sampled = |kernel: &str, threads: usize| {
             let sampled = "--deterministic --temperature 0.9 --seed 7 --max-tokens 24";
@@ -56,7 +56,7 @@ fn exact_kernels_agree_on_every_token_with_any_threads() {
             assert_eq!((&report["deterministic"], &report["seed"]), (&true.into(), &7.into()));
             report["token_ids"].clone()
         };
-        let first = sampled(exact[0], 1);
+        let first = sampled(&exact[0], 1);
         for kernel in &exact {
             for threads in if number == 0 { 1..=cpus().min(3) } else { cpus().min(2)..=cpus().min(2) } {
                 assert_eq!(sampled(kernel, threads), first, "{kernel} with {threads} threads");
