@@ -169,12 +169,6 @@ impl QuantizedActivations {
         self.rule.block().map_or_else(|| 1.0 / self.scale, |block| self.block_scales[index / block])
     }
 
-    /// The number that the value at `index` stands for, rounded once.
-    pub fn dequantized(&self, index: usize) -> f32 {
-        let value = f32::from(self.values[index]);
-        self.rule.block().map_or_else(|| value / self.scale, |block| value * self.block_scales[index / block])
-    }
-
     /// Changes whenever the values do, and no two different vectors have the same: what was made of one may be kept by
     /// it.
     pub(crate) fn version(&self) -> u64 {
@@ -225,7 +219,15 @@ impl FloatActivations {
     /// [`KernelError::Shape`] when `x` is longer than the capacity.
     pub fn set_dequantized(&mut self, x: &QuantizedActivations) -> Result<(), KernelError> {
         let target = self.resized(x.len())?;
-        target.iter_mut().enumerate().for_each(|(i, target)| *target = x.dequantized(i));
+        match x.rule().block() {
+            None => target.iter_mut().zip(x.values()).for_each(|(target, &q)| *target = f32::from(q) / x.scale()),
+            Some(block) => {
+                let blocks = target.chunks_mut(block).zip(x.values().chunks(block)).zip(x.block_scales());
+                for ((target, values), scale) in blocks {
+                    target.iter_mut().zip(values).for_each(|(target, &q)| *target = f32::from(q) * scale);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -318,7 +320,10 @@ mod tests {
                 assert_eq!((own, beyond.iter().all(|&s| s == 0.0)), (&scales[..], true));
                 assert_eq!(q.block_scales().len(), padded_k(k) / block);
                 assert_eq!(q.sum(), values.iter().map(|&v| i32::from(v)).sum::<i32>());
-                assert_eq!(q.dequantized(k - 1), f32::from(values[k - 1]) * scales[(k - 1) / block]);
+                let mut floats = FloatActivations::new(640);
+                floats.set_dequantized(&q).expect("fits");
+                let undone = |i: usize| f32::from(values[i]) * scales[i / block];
+                assert_eq!(floats.values(), (0..k).map(undone).collect::<Vec<f32>>());
                 let again = QuantizedActivations::from_blocks(&values, rule, &scales);
                 assert_eq!(
                     (again.block_scales(), again.padded()),

@@ -168,11 +168,7 @@ impl Kernel {
         if self.descriptor.family() != Family::W2A8 {
             return Err(self.lacks("gemv with int8 activations"));
         }
-        self.check(weights, &rows)?;
-        check_exact(self.id(), self.descriptor.four_codes(), weights)?;
-        same("activations", weights.k(), x.len())?;
-        same("output", rows.len(), y.len())?;
-        self.check_rule(x)?;
+        self.check_rounded(weights, &rows, std::slice::from_ref(x), y.len())?;
         if x.is_empty() {
             y.fill(0);
             return Ok(());
@@ -207,11 +203,7 @@ impl Kernel {
         if self.descriptor.family() != Family::W2gA8 {
             return Err(self.lacks("gemv with scales of groups"));
         }
-        self.check(weights, &rows)?;
-        check_exact(self.id(), self.descriptor.four_codes(), weights)?;
-        same("activations", weights.k(), x.len())?;
-        same("output", rows.len(), y.len())?;
-        self.check_rule(x)?;
+        self.check_rounded(weights, &rows, std::slice::from_ref(x), y.len())?;
         if x.is_empty() {
             y.fill(0.0);
             return Ok(());
@@ -246,13 +238,9 @@ impl Kernel {
         if self.descriptor.family() != Family::W2gA8 || !self.descriptor.has(Operation::Gemm) {
             return Err(self.lacks("gemm with scales of groups"));
         }
-        self.check(weights, &rows)?;
-        check_exact(self.id(), self.descriptor.four_codes(), weights)?;
-        x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
+        self.check_rounded(weights, &rows, x, y.len())?;
         same("tokens of the output", x.len(), y.tokens())?;
-        same("output", rows.len(), y.len())?;
         let Some(first) = x.first() else { return Ok(()) };
-        x.iter().try_for_each(|x| self.check_rule(x))?;
         if let Some(other) = x.iter().map(QuantizedActivations::rule).find(|rule| *rule != first.rule()) {
             return Err(KernelError::Activations { kernel: self.id(), rule: other });
         }
@@ -267,11 +255,10 @@ impl Kernel {
             return Err(self.lacks("gemm with scales of groups"));
         };
         let group = self.group_of(weights)?;
-        let (codes, scales) = (weights.panels(&rows), weights.scales(&rows));
-        let (panel_bytes, groups) = (weights.panel_bytes(), weights.k().div_ceil(group));
+        let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
         let prefetch = self.tuning.prefetch;
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe { gemm(GemmGroups { codes, panel_bytes, scales, groups, group, x, prefetch, y }) };
+        unsafe { gemm(GemmGroups { codes, panel_bytes, group, x, prefetch, y }) };
         Ok(())
     }
 
@@ -279,11 +266,20 @@ impl Kernel {
         weights.group().ok_or_else(|| self.lacks("groups of the weights' size"))
     }
 
-    /// That the activations share scales in a way that the kernel knows.
-    fn check_rule(&self, x: &QuantizedActivations) -> Result<(), KernelError> {
-        let rule = x.rule();
-        let known = self.descriptor.rules.contains(&rule);
-        if known { Ok(()) } else { Err(KernelError::Activations { kernel: self.id(), rule }) }
+    /// That weights and int8 activations fit this kernel and each other, and an output of so many rows them.
+    fn check_rounded(
+        &self,
+        weights: &PackedWeights,
+        rows: &Range<usize>,
+        x: &[QuantizedActivations],
+        output: usize,
+    ) -> Result<(), KernelError> {
+        self.check(weights, rows)?;
+        check_exact(self.id(), self.descriptor.four_codes(), weights)?;
+        x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
+        same("output", rows.len(), output)?;
+        let unknown = x.iter().map(QuantizedActivations::rule).find(|rule| !self.descriptor.rules.contains(rule));
+        unknown.map_or(Ok(()), |rule| Err(KernelError::Activations { kernel: self.id(), rule }))
     }
 
     /// Multiplies `rows` with a batch of int8 tokens: the integers that [`Self::gemv_i8`] gives for each.
@@ -300,12 +296,8 @@ impl Kernel {
         if !self.descriptor.has(Operation::Gemm) {
             return Err(self.lacks("gemm"));
         }
-        self.check(weights, &rows)?;
-        check_exact(self.id(), self.descriptor.four_codes(), weights)?;
-        x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
+        self.check_rounded(weights, &rows, x, y.len())?;
         same("tokens of the output", x.len(), y.tokens())?;
-        same("output", rows.len(), y.len())?;
-        x.iter().try_for_each(|x| self.check_rule(x))?;
         if weights.k() == 0 {
             (0..x.len()).for_each(|t| y.token(t).fill(0));
             return Ok(());

@@ -177,14 +177,17 @@ impl Kernel {
         x: &LinearInput,
         mut y: Columns<'_, f32>,
     ) -> Result<(), KernelError> {
-        let inputs = &x.quantized[..x.tokens];
-        let tokens = x.tokens;
+        let (inputs, tokens) = (&x.quantized[..x.tokens], x.tokens);
+        // Scales of blocks are in the products, that of a token is not.
+        let finish = |input: &QuantizedActivations, y: &mut [f32]| {
+            if input.rule() == ActivationRule::Token {
+                x.ops.multiply(y, input.factor(0));
+            }
+        };
         let batched = tokens > 1 && tokens >= self.tuning().gemm_from && self.descriptor().gemm.is_some();
         if batched {
             self.gemm_groups(weights, rows.clone(), inputs, &mut y)?;
-            for (t, input) in inputs.iter().enumerate().filter(|(_, input)| input.rule() == ActivationRule::Token) {
-                x.ops.multiply(y.token(t), 1.0 / input.scale());
-            }
+            inputs.iter().enumerate().for_each(|(t, input)| finish(input, y.token(t)));
             return Ok(());
         }
         // Token by token, while a part's weights stay in the cache.
@@ -195,9 +198,7 @@ impl Kernel {
             for (t, input) in inputs.iter().enumerate() {
                 let y = &mut y.token(t)[part.clone()];
                 self.gemv_groups(weights, here.clone(), input, y)?;
-                if input.rule() == ActivationRule::Token {
-                    x.ops.multiply(y, 1.0 / input.scale());
-                }
+                finish(input, y);
             }
         }
         Ok(())

@@ -192,15 +192,12 @@ impl PackedWeights {
         // A library keeps scales among its codes.
         let of = |scales: &AlignedBuffer<f32>| if self.layout.foreign.is_some() { 0 } else { size_of_val(&scales[..]) };
         // Where groups have scales, those of rows are not read.
-        let within = self.layout.half_scale.is_some();
-        self.used
-            + if within {
-                0
-            } else if self.scales.groups.is_empty() {
-                of(&self.scales.rows)
-            } else {
-                of(&self.scales.groups)
-            }
+        let beside = match (self.layout.half_scale, self.scales.groups.is_empty()) {
+            (Some(_), _) => 0,
+            (None, true) => of(&self.scales.rows),
+            (None, false) => of(&self.scales.groups),
+        };
+        self.used + beside
     }
 
     /// All packed codes as they lie in memory, for measuring how fast they can be read.

@@ -69,7 +69,7 @@ pub fn codes_scaled_f64(weights: &PackedWeights, row: usize, codes: &[u8], x: &Q
     })
 }
 
-/// What [`row_groups`] rounds, in f64, and how far from it that may be: (G + 1 + e) u A + (G + r) 2^-150.
+/// What [`codes_groups`] rounds, in f64, and how far from it that may be: (G + 1 + e) u A + (G + r) 2^-150.
 ///
 /// G is the number of groups, u = 2^-24, A = sum |d s S| over all units, s = 1 where a token has one scale. Each group
 /// adds one rounding of a partial sum, which is at most A and what was rounded before: |acc - exact| <= ((1 + u)^G - 1)
@@ -81,9 +81,9 @@ pub fn codes_scaled_f64(weights: &PackedWeights, row: usize, codes: &[u8], x: &Q
 ///
 /// The f64 sum is itself exact where scales are those of f16 and below 8 in magnitude, activations have one scale and k
 /// is at most 65536: each is a multiple of 2^-24, and 53 bits hold the sum in any order.
-pub fn row_groups_f64(weights: &PackedWeights, row: usize, x: &QuantizedActivations) -> (f64, f64) {
+pub fn codes_groups_f64(weights: &PackedWeights, row: usize, codes: &[u8], x: &QuantizedActivations) -> (f64, f64) {
     let group = weights.group().unwrap_or(weights.k().max(1));
-    let (unit, codes) = (x.rule().unit(group), weights.row_codes(row));
+    let unit = x.rule().unit(group);
     let (mut total, mut terms, mut subnormal) = (0.0, 0.0, 0.0);
     for (i, (codes, values)) in codes.chunks(unit).zip(x.values().chunks(unit)).enumerate() {
         let (sum, scale) = (dot_i64(codes, weights.table(), values) as f64, f64::from(weights.scale_at(row, i * unit)));

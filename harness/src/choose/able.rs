@@ -10,13 +10,8 @@ pub fn needs(model: &Model, machine: &Machine) -> Result<Needs> {
     Ok(model.needs(&mut machine.team()?)?)
 }
 
-/// The kernels that run here and are meant for such a model.
-pub fn kernels(needs: Needs, machine: &Machine) -> Vec<Kernel> {
-    machine.kernels_for(needs)
-}
-
 /// Why a model is refused whose weights a kernel cannot multiply, with those that can.
 pub fn refusal(model: &Model, why: &str, machine: &Machine, needs: Needs) -> Error {
-    let able = kernels(needs, machine).iter().map(Kernel::id).collect::<Vec<_>>().join(", ");
+    let able = machine.kernels_for(needs).iter().map(Kernel::id).collect::<Vec<_>>().join(", ");
     Error::unsupported(format!("{}: {why}; take one of {able}", model.gguf.path().display()))
 }

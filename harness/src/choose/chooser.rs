@@ -68,7 +68,7 @@ impl<'a> Chooser<'a> {
 
     /// The kernels that run here and can multiply the model's weights.
     pub fn candidates(&self) -> Result<Vec<Kernel>> {
-        Ok(able::kernels(able::needs(self.model, self.machine)?, self.machine))
+        Ok(self.machine.kernels_for(able::needs(self.model, self.machine)?))
     }
 
     /// Fails if this kernel cannot multiply the model's weights, and says why.

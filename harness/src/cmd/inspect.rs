@@ -104,7 +104,7 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
     let machine = machine.suit(args, loaded.record.ternary_weights);
     let Some(known) = loaded.known.as_ref().filter(|k| !k.goldens.is_empty()) else { return Ok(None) };
     let capacity = known.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(1);
-    let kernels = able::kernels(able::needs(&loaded.model, &machine)?, &machine);
+    let kernels = machine.kernels_for(able::needs(&loaded.model, &machine)?);
     let progress = Progress::start("checking known answers", kernels.len() as u64);
     let mut bench = Bench::new(&loaded, &machine, Some(Head::F16), interrupt::flag());
     let mut all = Vec::new();

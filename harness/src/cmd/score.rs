@@ -162,7 +162,7 @@ impl Score {
 
 /// The exact kernel that can multiply the model's weights and takes batches, if there is one.
 fn fastest(model: &Model, machine: &Machine) -> Result<Kernel> {
-    let able = able::kernels(able::needs(model, machine)?, machine);
+    let able = machine.kernels_for(able::needs(model, machine)?);
     let wanted = |k: &&Kernel| k.descriptor().exact() && !k.descriptor().tables_per_call;
     let batches = able.iter().filter(wanted).rfind(|k| k.descriptor().gemm.is_some());
     let kernel = batches.or(able.iter().rfind(wanted)).copied();

@@ -118,7 +118,7 @@ impl Packed<'_> {
         let (weights, x) = (&self.weights, &self.x);
         let want = self.grouped(x);
         for (row, &want) in want.iter().enumerate() {
-            let (exact, bound) = reference::row_groups_f64(weights, row, x);
+            let (exact, bound) = reference::codes_groups_f64(weights, row, self.row(row), x);
             let within = (f64::from(want) - exact).abs() <= bound;
             if !within {
                 return Err(format!("row {row}: the oracle is {want}, in f64 it is {exact}, within {bound}").into());

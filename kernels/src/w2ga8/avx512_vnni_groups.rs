@@ -29,8 +29,7 @@
 //! # Exact
 //! Sum p of a row is 4^p times the exact sum of a unit: within 64 * 3 * 128 * 256, below 2^23 with the zero
 //! point taken off, so f32 holds it and its conversion rounds nothing. Where sums are not shifted, 4^-p is in the scale
-//! of the block, which is 0 or at least 2^-24: exact too. The first product of a chain is added to +0: it is rounded
-//! once, and where it would be -0 it becomes +0, which no sum shows, as sums of groups begin at +0 and so never are -0.
+//! of the block, which is 0 or at least 2^-24: exact too.
 //!
 //! # What the compiler makes of it
 //! A loop of known length over the lines of a super-block is unrolled by LLVM (Rust
@@ -55,7 +54,7 @@ use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use crate::w2ga8::group_starts::{FLUSH, Start, with_starts};
 use crate::x86_64::lanes::{quad, together};
 use crate::x86_64::panel_rows::store_16_f32 as store;
-use lines::{Line, PREFETCH_BYTES, Scales, scale};
+use lines::{Line, PREFETCH_BYTES, Scales, broadcast, nothing, scale};
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
@@ -71,6 +70,10 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     prefetches: &Prefetch::ALL,
     ..KernelDescriptor::w2ga8(&planes16::LAYOUT, gemv)
 };
+
+/// A unit's sum is largest in plane 3: 128 weights, codes up to 3, 64 times too large, activations down to -128. What
+/// it begins with is a third of that, of the other sign. The gemm adds up to four planes of 64 weights so.
+const _: () = assert!(3 * 64 * 128 * 256 <= i32::MAX as usize);
 
 type Quad = [i8; 4];
 
@@ -189,7 +192,7 @@ fn add<const PLANES: usize, const RULE: u8, const TWO_LEVELS: bool>(acc: __m512,
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block: &SuperBlock<'_>) -> __m512 {
     // Of each plane, the chain of its units; where a group has several planes, the units wait for their turn.
-    let mut chains = [_mm512_setzero_ps(); 4];
+    let mut chains = [nothing(); 4];
     let mut waiting = [[_mm512_setzero_ps(); 4]; 4];
     let [x0, x1, x2, x3] = block.x;
     let operands = block.lines.iter().zip(x0).zip(x1).zip(x2).zip(x3).zip(block.starts);
@@ -200,8 +203,6 @@ fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block
         }
         for p in 0..4 {
             let sum = _mm512_cvtepi32_ps(sums[p]);
-            // The first of a chain is added to +0 and so not rounded twice; the product of -0 becomes +0, which the sum
-            // of the groups makes no difference of.
             if PLANES == 1 {
                 chains[p] = _mm512_fmadd_ps(sum, _mm512_set1_ps(start.factors[p]), chains[p]);
             } else {
@@ -263,14 +264,6 @@ fn add_whole<const PLANES: usize, const RULE: u8, const TWO_LEVELS: bool>(
         acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact), scale, acc);
     }
     acc
-}
-
-/// What the sums of the four planes begin with. No closure: those are compiled without the features around them.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn broadcast(starts: &[i32; 4]) -> [__m512i; 4] {
-    let [s0, s1, s2, s3] = *starts;
-    [_mm512_set1_epi32(s0), _mm512_set1_epi32(s1), _mm512_set1_epi32(s2), _mm512_set1_epi32(s3)]
 }
 
 /// The sums of two planes, `4^p` times too large as the first one's.

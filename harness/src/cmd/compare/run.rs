@@ -49,13 +49,13 @@ impl<'a> Run<'a> {
         let mut kernels = plan.kernels.clone();
         if plan.named.is_none() {
             // What the model calls for beyond what every run compares.
-            let more = able::kernels(needs, &plan.machine);
+            let more = plan.machine.kernels_for(needs);
             kernels.extend(more.into_iter().filter(|k| plan.kernels.iter().all(|known| known.id() != k.id())));
         }
         let mut apart = Vec::new();
         if plan.named.is_none() {
             let asked = plan.scenario.scalings_of_entries().into_iter();
-            let grouped = asked.flat_map(|scaling| able::kernels(scaling.needs(), &plan.machine));
+            let grouped = asked.flat_map(|scaling| plan.machine.kernels_for(scaling.needs()));
             for kernel in grouped.filter(|k| k.descriptor().family() == Family::W2gA8) {
                 if kernels.iter().all(|known| known.id() != kernel.id()) {
                     apart.push(kernel.id());
@@ -65,7 +65,7 @@ impl<'a> Run<'a> {
         }
         let mut for_rules: Vec<Kernel> = Vec::new();
         for &rule in &plan.scenario.rules {
-            let all = able::kernels(Needs { rule, ..needs }, &plan.machine);
+            let all = plan.machine.kernels_for(Needs { rule, ..needs });
             let named = |k: &&Kernel| plan.named.as_ref().is_none_or(|ids| ids.iter().any(|id| id == k.id()));
             let exact = all.iter().chain(&plan.kernels).filter(|k| k.descriptor().exact()).filter(named);
             for kernel in exact {

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::scenario::Cell;
 use kernels::conformance::{self, Expected, Mismatch, compare};
 use kernels::parallel::Team;
-use kernels::{Family, Kernel, KernelError, Operation, PackedWeights, reference};
+use kernels::{Family, Kernel, KernelError, Operation, PackedWeights, QuantizedActivations, reference};
 use model::hash::sha256_hex;
 use std::ops::Range;
 
@@ -59,8 +59,14 @@ impl Check<'_> {
         match (self.cell.op, self.kernel.descriptor().family()) {
             (Operation::Dequantize, _) => self.dequantize(),
             (op, Family::W2gA8) if self.kernel.descriptor().foreign_kernel().is_some() => self.scaled(op, team),
-            (Operation::Gemm, Family::W2gA8) => self.gemm_groups(team),
-            (Operation::Gemm, _) => self.gemm(team),
+            (Operation::Gemm, Family::W2gA8) => {
+                let (weights, first) = (self.weights(), self.gemv_groups(team)?);
+                self.gemm(team, first, |x, y| self.kernel.gemv_groups(weights, 0..weights.rows(), x, y))
+            }
+            (Operation::Gemm, _) => {
+                let (weights, first) = (self.weights(), self.gemv_i8(team)?);
+                self.gemm(team, first, |x, y| self.kernel.gemv_i8(weights, 0..weights.rows(), x, y))
+            }
             (Operation::Gemv, Family::W2A8) => self.gemv_i8(team).map(|y| Checked::equal(EXACT, &y)),
             (Operation::Gemv, Family::W2A32) => self.gemv_f32(team),
             (Operation::Gemv, Family::W2gA8) => self.gemv_groups(team).map(|y| Checked::equal(GROUPED, &y)),
@@ -149,37 +155,26 @@ impl Check<'_> {
         Ok(Checked { max_abs_error, ..Checked::equal(SCALED, &y) })
     }
 
-    /// As [`Self::gemm`], of floats.
-    fn gemm_groups(&self, team: &mut Team) -> Result<Checked> {
+    /// Products of a batch: the first token is `first`, which equals the oracle's, the others are what this kernel's
+    /// gemv gives, which was right for the first.
+    fn gemm<T: bytemuck::Pod + Into<f64>>(
+        &self,
+        team: &mut Team,
+        first: Vec<T>,
+        gemv: impl Fn(&QuantizedActivations, &mut [T]) -> std::result::Result<(), KernelError>,
+    ) -> Result<Checked> {
         let (weights, x) = (self.weights(), self.operands.quantized());
-        let (rows, mut want) = (weights.rows(), self.gemv_groups(team)?);
-        let mut y = vec![i32::MIN; rows * x.len()];
-        super::batch::gemm(team, self.kernel, weights, x, &mut y).map_err(|e| self.failed(e))?;
-        let y: &[f32] = bytemuck::cast_slice(&y);
+        let (rows, mut want) = (weights.rows(), first);
+        let mut words = vec![i32::MIN; rows * x.len()];
+        super::batch::gemm(team, self.kernel, weights, x, &mut words).map_err(|e| self.failed(e))?;
+        let y: &[T] = bytemuck::cast_slice(&words);
         for (t, (y, x)) in y.chunks_exact(rows).zip(x).enumerate().filter(|_| self.oracle) {
             if t > 0 {
-                self.kernel.gemv_groups(weights, 0..rows, x, &mut want).map_err(|e| self.failed(e))?;
+                gemv(x, &mut want).map_err(|e| self.failed(e))?;
             }
             self.compared(y, 1, 0.0, |row| Expected::exactly(want[row]))?;
         }
         Ok(Checked::equal(BATCH, y))
-    }
-
-    /// The first token against the oracle, the others against this kernel's gemv, which was right for the first.
-    fn gemm(&self, team: &mut Team) -> Result<Checked> {
-        let (weights, x) = (self.weights(), self.operands.quantized());
-        let rows = weights.rows();
-        let first = self.gemv_i8(team)?;
-        let mut y = vec![i32::MIN; rows * x.len()];
-        super::batch::gemm(team, self.kernel, weights, x, &mut y).map_err(|e| self.failed(e))?;
-        let mut want = first;
-        for (t, (y, x)) in y.chunks_exact(rows).zip(x).enumerate().filter(|_| self.oracle) {
-            if t > 0 {
-                self.kernel.gemv_i8(weights, 0..rows, x, &mut want).map_err(|e| self.failed(e))?;
-            }
-            self.compared(y, 1, 0.0, |row| Expected::exactly(want[row]))?;
-        }
-        Ok(Checked::equal(BATCH, &y))
     }
 
     fn gemv_f32(&self, team: &mut Team) -> Result<Checked> {

@@ -91,3 +91,10 @@ pub(super) fn load(scales: &Scales) -> __m256 {
     // SAFETY: there are 8 scales; the load needs no alignment.
     unsafe { _mm256_loadu_ps(scales.as_ptr()) }
 }
+
+/// What the first product of a group is added to: it stays what it is, whichever sign a zero has.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn nothing() -> __m256 {
+    _mm256_set1_ps(-0.0)
+}

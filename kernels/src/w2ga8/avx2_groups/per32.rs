@@ -16,7 +16,7 @@
 //! (0.80); int16 sums that start at the zero point, which save nothing, for a sum that starts at zero starts with a
 //! product in place of an addition (0.74, with spills); numbers for all eight lanes, which save the broadcasts (0.84).
 
-use super::block::{for_each_panel, load, planes};
+use super::block::{for_each_panel, load, nothing, planes};
 use crate::MAX_K_I8;
 use crate::descriptor::GemvGroups;
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, ROWS};
@@ -124,13 +124,6 @@ fn halves<const TWO_LEVELS: bool>(args: GemvGroups<'_>, units: &[Units]) {
 #[target_feature(enable = "avx2,fma")]
 fn add(t: __m256, plane: __m256i, units: &Units, p: usize) -> __m256 {
     _mm256_fmadd_ps(sums(plane, units.sums[p]), _mm256_set1_ps(units.scales[p]), t)
-}
-
-/// What the first product of a group is added to: it stays what it is, whichever sign a zero has.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn nothing() -> __m256 {
-    _mm256_set1_ps(-0.0)
 }
 
 /// Sums of weight * x of a plane's rows, exact as f32.

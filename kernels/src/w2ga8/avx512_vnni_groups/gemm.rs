@@ -22,7 +22,7 @@
 //!
 //! From the prototypes of this project. 24 tokens a tile, as without groups, do not leave registers for the f32 sums.
 
-use super::lines::{Line, PREFETCH_BYTES, scale};
+use super::lines::{Line, PREFETCH_BYTES, broadcast, nothing, scale};
 use crate::activation::{ActivationRule, QuantizedActivations};
 use crate::descriptor::GemmGroups;
 use crate::layouts::planes16::{LINE, ROWS, SCALE_BYTES, super_bytes, super_k};
@@ -177,7 +177,7 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
             if MODE == TOKEN {
                 weights = _mm512_mul_ps(weights, _mm512_set1_ps(undo(((g + 1) * group - 1) / plane)));
             }
-            let mut chains = [_mm512_setzero_ps(); T];
+            let mut chains = [nothing(); T];
             for u in 0..group / unit {
                 let (Some(start), factor) = (starts.next(), factors.next()) else { return };
                 let mut sums = broadcast(start);
@@ -199,7 +199,6 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
                             let both = _mm512_mul_ps(weights, _mm512_set1_ps(factor[t]));
                             rows[t] = _mm512_fmadd_ps(sum, both, rows[t]);
                         }
-                        // The first of a group is added to zero, which rounds nothing.
                         (WITHIN, Some(factor)) => {
                             chains[t] = _mm512_fmadd_ps(sum, _mm512_set1_ps(factor[t]), chains[t]);
                         }
@@ -217,16 +216,6 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
     for (t, rows) in rows.into_iter().enumerate() {
         store(&mut y.token(batch.first + t)[panel.row..panel.row + panel.rows], rows);
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn broadcast<const T: usize>(values: &[i32; T]) -> [__m512i; T] {
-    let mut all = [_mm512_setzero_si512(); T];
-    for t in 0..T {
-        all[t] = _mm512_set1_epi32(values[t]);
-    }
-    all
 }
 
 /// Adds plane `p` of an even number of lines, 4^p times too large, times their activations.
