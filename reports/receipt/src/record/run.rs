@@ -3,6 +3,7 @@
 use super::beside::BesideCell;
 use super::choice::Choice;
 use super::count::CountRecord;
+use super::engines::EnginesRecord;
 use super::finding::Finding;
 use super::gate::{GateRecord, Unsupported};
 use super::generation::GenerationRecord;
@@ -18,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of a receipt's layout. A reader refuses a major version that it does not know.
-pub const SCHEMA_VERSION: &str = "1.6.0";
+pub const SCHEMA_VERSION: &str = "1.7.0";
 
 /// How far a run got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -101,6 +102,9 @@ pub struct Receipt {
     /// What each rule of activations does to the next token and to speed; absent where nobody asked, and before 1.6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation_rules: Option<RulesRecord>,
+    /// Engines: foreign programs beside our own; absent where none was named, and before 1.7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engines: Option<EnginesRecord>,
     #[doc = "What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing \
              to the model."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
