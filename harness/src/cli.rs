@@ -3,6 +3,7 @@
 use crate::cmd::baseline::BaselineCommand;
 use crate::cmd::compare::{CompareArgs, MeasureArgs};
 use crate::cmd::count::CountArgs;
+use crate::cmd::engine::EngineCommand;
 use crate::cmd::gate::GateArgs;
 use crate::cmd::generate::GenerateArgs;
 use crate::cmd::limits::LimitsArgs;
@@ -125,6 +126,13 @@ pub enum Command {
         )
     )]
     Gate(GateArgs),
+    /// Foreign engines: which there are, whether one is right, what exactly it is asked
+    #[command(subcommand, after_help = examples(&[
+        "engine list",
+        "engine check ik --threads 2",
+        "engine request engines",
+    ]))]
+    Engine(EngineCommand),
     /// A child process that runs kernels
     #[command(hide = true)]
     Worker(WorkerArgs),

@@ -15,6 +15,7 @@ mod choose;
 mod cli;
 mod cmd;
 mod count;
+mod engines;
 mod error;
 mod estimate;
 mod files;
@@ -91,6 +92,7 @@ fn run(command: Command, out: &Output) -> Result<()> {
         Command::Model(command) => cmd::model::run(&command, out),
         Command::Report(args) => cmd::report::run(&args, out),
         Command::Baseline(command) => cmd::baseline::run(&command, out),
+        Command::Engine(command) => cmd::engine::run(&command, out),
         Command::Gate(args) => cmd::gate::run(&args, out),
         Command::Worker(args) => worker::run(&args),
         Command::Receipt(command) => cmd::receipt::run(&command, out),

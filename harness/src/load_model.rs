@@ -237,7 +237,7 @@ pub fn write_synthetic(path: &Path, model: &SyntheticModel, progress: &Progress)
 }
 
 /// `TRITBENCH_CACHE`, or `tritbench` in the platform's cache folder.
-fn cache_folder() -> Result<PathBuf> {
+pub fn cache_folder() -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let in_home = || set("HOME").map(|home| home.join(".cache"));
     set("TRITBENCH_CACHE")

@@ -44,6 +44,20 @@ pub enum Request<'a> {
     Quit,
 }
 
+impl Request<'_> {
+    /// What it asks, as what follows "to": `continue 64 ids by 24`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Describe => "describe itself".into(),
+            Self::Load { model, .. } => format!("load {model}"),
+            Self::Generate { ids, count } => format!("continue {} ids by {count}", ids.len()),
+            Self::Score { ids, window } => format!("score {} ids in windows of {window}", ids.len()),
+            Self::Logits { ids } => format!("give the logits after {} ids", ids.len()),
+            Self::Quit => "quit".into(),
+        }
+    }
+}
+
 /// Answers [`Request::Describe`].
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Described {

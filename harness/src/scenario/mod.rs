@@ -1,11 +1,14 @@
 //! Scenarios: what to measure, as TOML with a paragraph on how to read the result. The standard ones are built in.
 
+mod engines;
 mod scaling;
 mod shape;
 
+pub use engines::Engines;
 pub use scaling::{Scaling, activations, parse_rule};
 pub use shape::{L2, Product, Shape, parse_batch, parse_residency};
 
+use crate::engines::definition::{Definition, check};
 use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::kernel_ids::unknown_kernel;
@@ -21,7 +24,7 @@ use std::path::Path;
 use toml::Spanned;
 
 /// The built-in scenarios, each as (name, TOML text).
-pub static BUILTIN: [(&str, &str); 8] = [
+pub static BUILTIN: [(&str, &str); 9] = [
     ("quick", include_str!("../../../scenarios/quick.toml")),
     ("seed-tables", include_str!("../../../scenarios/seed-tables.toml")),
     ("timeout", include_str!("../../../scenarios/timeout.toml")),
@@ -30,6 +33,7 @@ pub static BUILTIN: [(&str, &str); 8] = [
     ("bonsai-1.7b", include_str!("../../../scenarios/bonsai-1.7b.toml")),
     ("bonsai-8b", include_str!("../../../scenarios/bonsai-8b.toml")),
     ("activation-rules", include_str!("../../../scenarios/activation-rules.toml")),
+    ("engines", include_str!("../../../scenarios/engines.toml")),
 ];
 
 /// A scenario: what to measure, read from TOML. Parts that are absent are not run.
@@ -55,6 +59,11 @@ pub struct Scenario {
     pub micro: Option<Micro>,
     pub generate: Option<Generate>,
     pub perplexity: Option<Perplexity>,
+    /// What engines are asked, where the scenario is about engines.
+    pub engines: Option<Engines>,
+    /// Engines that it defines: each runs when `--engine` names it.
+    #[serde(default, rename = "engine")]
+    pub tables: Vec<Definition>,
     /// What shares a scale in cells of kernels with scales of groups, as far as the scenario says it; in a run with a
     /// model, that model's.
     #[serde(skip)]
@@ -206,6 +215,13 @@ impl Scenario {
         Self::parse(&origin, &text)
     }
 
+    /// Loads the built-in scenario of this name, whatever files there are.
+    pub fn load_built_in(name: &str) -> Result<Self> {
+        let found = BUILTIN.iter().find(|(built_in, _)| *built_in == name);
+        let (name, text) = found.ok_or_else(|| Error::failed(format!("there is no built-in scenario {name}")))?;
+        Self::parse(&format!("scenario {name}"), text)
+    }
+
     /// As [`Self::load`], for builds that may have other kernels than this one; also returns the TOML text.
     pub fn load_of_any_build(name_or_path: &str) -> Result<(Self, String)> {
         let (origin, text) = text_of(name_or_path)?;
@@ -267,6 +283,10 @@ impl Scenario {
             positive("windows", perplexity.windows, 1 << 20)?;
             positive("window", perplexity.window, 1 << 20)?;
         }
+        if let Some(engines) = &scenario.engines {
+            engines.check().map_err(|(key, what)| wrong(find_key(text, key), key, what))?;
+        }
+        check(&scenario.tables).map_err(|(i, what)| wrong(find_table(text, "[[engine]]", i), "engine", what))?;
         scenario.activations = scenario.rules.first().copied();
         // One rule is what the run computes by, several are a question besides.
         scenario.rules.truncate(if scenario.rules.len() > 1 { usize::MAX } else { 0 });
@@ -353,6 +373,7 @@ impl Scenario {
         if let Some(perplexity) = &mut self.perplexity {
             perplexity.windows = perplexity.windows.min(1);
         }
+        self.engines.iter_mut().for_each(Engines::make_quick);
     }
 
     /// The scenario as receipts keep it.
@@ -399,6 +420,11 @@ fn find_key(text: &str, key: &str) -> usize {
         line.trim_start().strip_prefix(key).is_some_and(assigns).then_some(at - line.len())
     });
     found.unwrap_or(0)
+}
+
+/// Where table `index` of an array of tables begins.
+fn find_table(text: &str, header: &str, index: usize) -> usize {
+    text.match_indices(header).nth(index).map_or(0, |(at, _)| at)
 }
 
 #[cfg(test)]

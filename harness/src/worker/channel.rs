@@ -12,7 +12,7 @@ pub type Stream = std::net::TcpStream;
 
 /// How long a wait lasts before the caller is asked whether to go on waiting.
 const SLICE: Duration = Duration::from_millis(200);
-/// Longest line: what never ends one is no protocol.
+/// Longest line of a worker: what never ends one is no protocol.
 const LONGEST_LINE: usize = 16 << 20;
 
 /// Why no line came from the other side.
@@ -33,13 +33,23 @@ pub struct Channel {
     lines: BufReader<Stream>,
     /// The start of a line whose end has not come.
     begun: Vec<u8>,
+    longest_line: usize,
 }
 
 impl Channel {
     /// Makes a channel of one end of a socket.
     pub fn new(stream: Stream) -> io::Result<Self> {
         let lines = BufReader::new(stream.try_clone()?);
-        Ok(Self { stream, lines, begun: Vec::new() })
+        Ok(Self { stream, lines, begun: Vec::new(), longest_line: LONGEST_LINE })
+    }
+
+    /// Sets how many bytes a line of the other side may have, and how long it may take to read what is sent to it.
+    ///
+    /// # Errors
+    /// A time that cannot be set.
+    pub fn limited(self, longest_line: usize, patience: Duration) -> io::Result<Self> {
+        self.stream.set_write_timeout(Some(patience))?;
+        Ok(Self { longest_line, ..self })
     }
 
     /// Makes a new socket and returns both ends; neither is inherited by children yet.
@@ -109,12 +119,12 @@ impl Channel {
     }
 
     fn read(&mut self) -> io::Result<usize> {
-        let room = (LONGEST_LINE + 1).saturating_sub(self.begun.len()) as u64;
+        let room = (self.longest_line + 1).saturating_sub(self.begun.len()) as u64;
         self.lines.by_ref().take(room).read_until(b'\n', &mut self.begun)
     }
 
     fn is_over(&self) -> bool {
-        self.begun.ends_with(b"\n") || self.begun.len() > LONGEST_LINE
+        self.begun.ends_with(b"\n") || self.begun.len() > self.longest_line
     }
 
     fn line(&mut self) -> Result<String, Silence> {

@@ -373,8 +373,9 @@ fn by_ctrl_c(_: &ExitStatus) -> bool {
     false
 }
 
+/// How a process ended, as a verb: `was ended by signal 11 SIGSEGV`.
 #[cfg(unix)]
-fn describe(status: &ExitStatus) -> String {
+pub fn describe(status: &ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with exit code {code}"),
@@ -386,7 +387,8 @@ fn describe(status: &ExitStatus) -> String {
     }
 }
 
+/// How a process ended, as a verb.
 #[cfg(not(unix))]
-fn describe(status: &ExitStatus) -> String {
+pub fn describe(status: &ExitStatus) -> String {
     format!("ended ({status})")
 }

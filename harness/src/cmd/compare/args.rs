@@ -76,6 +76,10 @@ pub struct CompareArgs {
     /// model's own rule by default
     #[arg(long, value_parser = words::activations, value_name = "token|256|128|32")]
     pub activations: Option<ActivationRule>,
+    /// An engine to compare our own program with, of `engine list` or of the scenario; it is run. May be given several
+    /// times
+    #[arg(long, value_name = "NAME", value_parser = words::name)]
+    pub engine: Vec<String>,
     /// Leave out the row that skips zero gates (KERNEL+sparse)
     #[arg(long)]
     pub dense: bool,

@@ -1,6 +1,7 @@
 //! `compare`, the main job, and `micro`, its first half: checks, microbenchmarks, generation, report.
 
 mod args;
+mod engines;
 mod finish;
 mod parts;
 mod plan;
@@ -11,6 +12,7 @@ pub use args::{CompareArgs, MeasureArgs};
 
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::choose::skipping::skipping;
+use crate::engines::selection::select;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::scenario::Scenario;
@@ -28,7 +30,8 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
         scenario.require_micro()?;
     }
     let sparsity = skipping(args.dense, None);
-    let texts = Texts { head: args.head, sparsity, prefill: PrefillPolicy::parse(&args.prefill_kernel)? };
+    let engines = select(&args.engine, &scenario)?;
+    let texts = Texts { head: args.head, sparsity, prefill: PrefillPolicy::parse(&args.prefill_kernel)?, engines };
     measure(&args.measure, scenario, texts, out)
 }
 
@@ -38,7 +41,8 @@ pub fn run_micro(args: &MeasureArgs, out: &Output) -> Result<()> {
     scenario.require_micro()?;
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
     scenario.rules.clear();
-    let texts = Texts { head: None, sparsity: Sparsity::Dense, prefill: PrefillPolicy::Same };
+    let engines = Vec::new();
+    let texts = Texts { head: None, sparsity: Sparsity::Dense, prefill: PrefillPolicy::Same, engines };
     measure(args, scenario, texts, out)
 }
 
@@ -70,5 +74,6 @@ fn all_parts(run: &mut Run<'_>) -> Result<()> {
     parts::heads(run)?;
     parts::generation(run)?;
     parts::perplexity(run)?;
-    parts::rules(run)
+    parts::rules(run)?;
+    engines::part(run)
 }

@@ -40,11 +40,15 @@ pub fn verify(run: &mut Run<'_>) -> Result<()> {
 /// Measures the machine's limits briefly, at the sizes that are about to be timed.
 pub fn limits(run: &mut Run<'_>) -> Result<()> {
     let (scenario, machine) = (&run.plan.scenario, &run.plan.machine);
-    if scenario.micro.is_none() {
+    let engines = !run.plan.texts.engines.is_empty();
+    if scenario.micro.is_none() && !engines {
         return Ok(());
     }
     let cells = scenario.cells(machine.l2());
-    let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == Operation::Dequantize));
+    let products = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == Operation::Dequantize));
+    // What a token of an engine reads is the whole model.
+    let whole = run.bench.as_ref().filter(|_| engines).map(|bench| (bench.model().ternary_weights(), false));
+    let operands = products.chain(whole);
     let mut threads = vec![1, machine.threads];
     threads.dedup();
     let plan = limits::Plan {

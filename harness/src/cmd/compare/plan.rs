@@ -3,6 +3,7 @@
 use super::args::MeasureArgs;
 use crate::choose::able;
 use crate::choose::prefill_kernel::PrefillPolicy;
+use crate::engines::selection::Selected;
 use crate::error::{Error, Result};
 use crate::guests::Guests;
 use crate::load_model::{Head, Loaded, Reading, load_if};
@@ -24,6 +25,8 @@ pub struct Texts {
     /// Whether a kernel that skips zero gates is measured too, in a row of its own.
     pub sparsity: Sparsity,
     pub prefill: PrefillPolicy,
+    /// Engines that are given the model too; none where the run is not about engines.
+    pub engines: Vec<Selected>,
 }
 
 /// What a run will do: scenario, machine and kernels, checked against each other.
@@ -63,7 +66,10 @@ impl Plan {
         let kernels = machine.kernels(named.as_deref())?;
         texts.prefill.check(&machine)?;
         args.matrix.check(&scenario, &kernels, &guests, &machine)?;
-        let texts_asked = scenario.generate.is_some() || scenario.perplexity.is_some() || !scenario.rules.is_empty();
+        let texts_asked = scenario.generate.is_some()
+            || scenario.perplexity.is_some()
+            || !scenario.rules.is_empty()
+            || !texts.engines.is_empty();
         if scenario.model.is_none() && texts_asked {
             scenario.model = Some("builtin".into());
         }

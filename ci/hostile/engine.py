@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""An engine for tests: hands every request to our own program and spoils the answer by its mode.
+
+engine.py MODE PROGRAM [NATS]: MODE is right, wrong, slow, hanging, crashing, lying, threads, garbage, nan, loud, strange,
+short, deaf or moody. NATS is what a wrong engine scores. It shows how little an engine must say, too: `right` is one.
+"""
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+mode, program = sys.argv[1:3]
+own = subprocess.Popen([program, "engine", "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def ask(line):
+    own.stdin.write(line)
+    own.stdin.flush()
+    return json.loads(own.stdout.readline())
+
+
+def burn(seconds):
+    """Another thread's worth of work, as a library's own threads do it."""
+    child = os.fork()
+    if child == 0:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            pass
+        os._exit(0)
+    return child
+
+
+burning = None
+for line in sys.stdin:
+    request = json.loads(line)
+    kind = request["request"]
+    if kind == "quit":
+        break
+    if mode == "threads" and kind == "load":
+        burning = burn(60)
+    begun = time.monotonic_ns()
+    answer = ask(line)
+    if kind == "generate" and "ids" in answer:
+        n, ids = request["count"], answer["ids"]
+        if mode == "slow":
+            time.sleep(0.002 * n + 0.0005 * len(request["ids"]))
+        elif mode == "hanging":
+            time.sleep(3600)
+        elif mode == "crashing":
+            print("ggml_abort: out of memory", file=sys.stderr, flush=True)
+            os.abort()
+        elif mode == "lying":
+            answer["decode_ns"] = 3 * (time.monotonic_ns() - begun)
+        elif mode == "strange":
+            ids[-1] = 1 << 30
+        elif mode == "short":
+            ids.pop()
+        elif mode == "deaf":
+            answer["ids"] = [request["ids"][-1]] * n
+        elif mode == "moody" and len(request["ids"]) == 65:
+            ids[0] = random.SystemRandom().randrange(1000)
+        elif mode == "wrong" and len(request["ids"]) > 64:
+            answer["ids"] = [7] * n
+    if kind == "score" and mode in ("wrong", "nan"):
+        answer["nats"] = float(sys.argv[3]) if mode == "wrong" else float("nan")
+    if mode == "garbage" and kind == "load":
+        print("llama_model_loader: loaded meta data with 23 key-value pairs and 34 tensors from model.gguf (version 3)")
+    if mode == "loud" and kind == "logits":
+        answer["logits"] = "A" * (2 << 20)
+    print(json.dumps(answer), flush=True)
+if burning:
+    os.kill(burning, 9)
+own.stdin.close()
