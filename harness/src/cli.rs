@@ -55,6 +55,7 @@ pub enum Command {
     #[command(after_help = examples(&[
         "list kernels --json",
         "list claims",
+        "list claims --field",
         "list claims --run reports/runs/A --json",
     ]))]
     List(ListArgs),

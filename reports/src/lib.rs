@@ -16,6 +16,7 @@ mod comparison;
 mod csv;
 pub mod document;
 pub mod export;
+pub mod field;
 #[cfg(test)]
 #[path = "../receipt/tests/fixture/mod.rs"]
 mod fixture;
@@ -46,4 +47,5 @@ pub use gate_words::outcome_word;
 pub use index::{INDEX_FILE, Links, Listing, Unreadable, summary as index_summary};
 pub use run::{Document, page as run_page, run_documents, summary};
 pub use section::claims::summary as claims_summary;
+pub use section::field_claims::{FIELD_FILE, page as field_page};
 pub use section::kernels::source as kernel_source;

@@ -5,8 +5,8 @@ use crate::document::terminal::{self, Look};
 use crate::document::{self, Item, Page, Section, Tone};
 use crate::markdown::{escape, with_fold};
 use crate::section::{
-    about, amdahl, beside, cards, checks, claims, counts, explained, findings, gate, generation, kernels, limits,
-    measurements, method, others, perplexity, products, rounds, rules, stages,
+    about, amdahl, beside, cards, checks, claims, counts, explained, field_claims, findings, gate, generation, kernels,
+    limits, measurements, method, others, perplexity, products, rounds, rules, stages,
 };
 use crate::words::count;
 use crate::{chart, gate_words, query, seed};
@@ -70,6 +70,7 @@ fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
         rounds::section(receipt),
         counts::section(receipt),
         claims::section(receipt, judged),
+        receipt.engines.is_some().then(field_claims::section),
         kernels::section(receipt),
         Some(about::section(receipt)),
         Some(method::section(receipt)),

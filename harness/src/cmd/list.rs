@@ -1,6 +1,6 @@
 //! `list`: what there is, what runs here, and if not, why not.
 
-use super::claims;
+use super::{claims, field_claims};
 use crate::error::{Error, Result};
 use crate::guests::{GuestArgs, Guests};
 use crate::machine::{Machine, MachineArgs, host};
@@ -24,6 +24,9 @@ pub struct ListArgs {
     /// With claims: the run folder or receipt whose numbers judge them
     #[arg(long, value_name = "RUN_DIR|RECEIPT")]
     pub run: Option<PathBuf>,
+    /// With claims: figures that others publish, and whether the machine that they name can do it
+    #[arg(long, conflicts_with = "run")]
+    pub field: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -54,10 +57,14 @@ pub fn run(args: &ListArgs, out: &Output) -> Result<()> {
     if args.run.is_some() && args.what != Listed::Claims {
         return Err(Error::input("--run judges claims; write `list claims --run RUN_DIR`"));
     }
+    if args.field && args.what != Listed::Claims {
+        return Err(Error::input("--field lists published claims; write `list claims --field`"));
+    }
     match args.what {
         Listed::Kernels => kernels(args, &machine, out),
         Listed::Scenarios => scenarios(args.json, out),
         Listed::Models => models(args.json, out),
+        Listed::Claims if args.field => field_claims::list(args.json, out),
         Listed::Claims => claims::list(args.run.as_deref(), args.json, out),
     }
 }

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod convert;
 pub mod count;
 pub mod engine;
+pub mod field_claims;
 pub mod gate;
 mod gate_output;
 pub mod generate;

@@ -9,7 +9,7 @@ use crate::runs;
 use clap::Args;
 use receipt::RECEIPT_FILE;
 use reports::document::Page;
-use reports::{Comparison, INDEX_FILE, Look, Unreadable, export};
+use reports::{Comparison, FIELD_FILE, INDEX_FILE, Look, Unreadable, export};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,8 @@ pub struct ReportArgs {
     #[arg(required = true, value_name = "RUN_DIR|RECEIPT|DIR")]
     pub runs: Vec<PathBuf>,
     /// Where to write: a folder for one run (its own by default), a file for several (comparison.html in the folder
-    /// that holds them by default), a file for a folder of runs (index.html in it by default)
+    /// that holds them by default), a file for a folder of runs (index.html in it by default; field-claims.html is
+    /// written beside it)
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
     /// Replace what is at --out
@@ -122,6 +123,7 @@ fn folder(args: &ReportArgs, folder: &Path, out: &Output) -> Result<()> {
         return Err(Error::input(format!("--markdown: {} is a folder of runs: {what}", folder.display())));
     }
     check_target(args, &target)?;
+    check_target(args, &target.with_file_name(FIELD_FILE))?;
     let progress = Progress::start("reading receipts", 1);
     let index = runs::write_index(folder, &target, |done, of| {
         progress.say(format!("reading receipts ({done} of {of})"));

@@ -7,7 +7,7 @@ use crate::files::write_atomic;
 use crate::receipt_file::read_receipt;
 use receipt::RECEIPT_FILE;
 use reports::document::Page;
-use reports::{Links, Listing, Unreadable};
+use reports::{FIELD_FILE, Links, Listing, Unreadable};
 use std::path::Path;
 
 /// The index page over all runs below a folder, and what could not be read.
@@ -19,7 +19,8 @@ pub struct Index {
     pub unreadable: Vec<Unreadable>,
 }
 
-/// Reads every receipt below `folder` and writes the page to `out`. `progress` hears how many of how many were read.
+/// Reads every receipt below `folder` and writes the page to `out`, and beside it the page of published claims that it
+/// leads to. `progress` hears how many of how many were read.
 pub fn write_index(folder: &Path, out: &Path, mut progress: impl FnMut(usize, usize)) -> Result<Index> {
     let found = scan::scan(folder)?;
     if found.runs.is_empty() {
@@ -42,6 +43,8 @@ pub fn write_index(folder: &Path, out: &Path, mut progress: impl FnMut(usize, us
     }
     unreadable.sort_by(|a, b| a.path.cmp(&b.path));
     let page = listing.page(&unreadable);
+    // First: the index leads to it.
+    write_atomic(&home.join(FIELD_FILE), reports::page_html(&reports::field_page()).as_bytes())?;
     write_atomic(out, reports::page_html(&page).as_bytes())?;
     Ok(Index { page, unreadable })
 }

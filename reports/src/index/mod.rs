@@ -9,6 +9,7 @@ use crate::document::terminal::{self, Look};
 use crate::document::{Block, Cell, Column, Item, Page, Row, Section, Table, Tone, Value};
 use crate::history::Point;
 use crate::lead::Lead;
+use crate::section::field_claims;
 use crate::words::count;
 use crate::{gate_words, query, words};
 use receipt::{Outcome, Ratio, Receipt, Status, figures};
@@ -90,7 +91,7 @@ impl Listing {
             answer: answer(&entries),
             caveats: spread(&entries, unreadable.len()),
             pictures: picture(&entries).into_iter().collect(),
-            sections: sections.chain([method]).collect(),
+            sections: sections.chain([field_claims::link(), method]).collect(),
             ..Page::default()
         }
     }

@@ -9,6 +9,7 @@ pub mod checks;
 pub mod claims;
 pub mod counts;
 pub mod explained;
+pub mod field_claims;
 pub mod findings;
 pub mod gate;
 pub mod generation;

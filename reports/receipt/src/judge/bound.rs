@@ -10,6 +10,7 @@
 pub use super::peaks::{multiply, peak_gmac_s};
 
 use super::level::level;
+use super::physics::{Peak, Verdict, Work, judge};
 use super::ports::PortMixes;
 use crate::record::{Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, Operation, Receipt, Residency};
 
@@ -88,8 +89,19 @@ impl Machine<'_> {
     }
 }
 
-/// How many times what the fastest sample of the stream allows a median may be before nobody believes it.
+/// How many times what the fastest sample of the stream allows a median may be before nobody believes it. Above 1,
+/// because that sample is a measurement too.
 const IMPOSSIBLE: f64 = 1.25;
+
+/// How many times as fast `rate` is as `bytes` can be read at so many 10^9 bytes a second, where nobody believes it.
+fn beyond_reading(bytes: u64, gb_s: f64, rate: f64) -> Option<f64> {
+    let work = Work { bytes: bytes as f64, products: 0.0 };
+    let peak = Peak { bytes_s: Some(gb_s * 1e9), products_s: None };
+    match judge(work, peak, rate, IMPOSSIBLE)? {
+        Verdict::Impossible { factor, .. } => Some(factor),
+        Verdict::Possible { .. } => None,
+    }
+}
 
 /// Rows of a cell that are faster than this machine can be, with the reason: the median of all rounds is more than
 /// 1.25 times what the fastest sample of a plain read, where the weights are, allows for their bytes. Of the cell's own
@@ -101,11 +113,10 @@ pub fn impossible(receipt: &Receipt, cell: &MicroCell) -> Vec<(usize, String)> {
         let (entry, summary) = (cell.entries.get(row)?, cell.summaries.get(row)?);
         let bytes = entry.bytes_per_call;
         let (place, gb_s) = fastest_read(cell, bytes, limits, &caches)?;
-        let allowed = cell.weights_per_call as f64 / bytes.max(1) as f64 * gb_s;
-        let times = summary.gelem_s / allowed;
-        let what =
-            format!("{times:.2} times as fast as {bytes} bytes of weights can be read from {place} ({gb_s:.1} GB/s)");
-        (times > IMPOSSIBLE).then_some((row, what))
+        let calls_s = summary.gelem_s * 1e9 / cell.weights_per_call as f64;
+        let times = beyond_reading(bytes, gb_s, calls_s)?;
+        let what = format!("{times:.2} times as fast as {bytes} bytes of weights can be read from {place}");
+        Some((row, format!("{what} ({gb_s:.1} GB/s)")))
     };
     (0..cell.entries.len()).filter_map(of_row).collect()
 }
@@ -117,9 +128,8 @@ pub fn impossible_text(receipt: &Receipt, bytes: u64, tokens_s: f64) -> Option<S
     let threads = receipt.settings.threads;
     let level = level(&limits.caches(&receipt.host.caches_bytes), bytes, threads);
     let gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
-    let times = tokens_s * bytes as f64 / (gb_s * 1e9);
-    let what = format!("decodes {times:.2} times as fast as {bytes} bytes can be read from {level} ({gb_s:.1} GB/s)");
-    (times.is_finite() && times > IMPOSSIBLE).then_some(what)
+    let times = beyond_reading(bytes, gb_s, tokens_s)?;
+    Some(format!("decodes {times:.2} times as fast as {bytes} bytes can be read from {level} ({gb_s:.1} GB/s)"))
 }
 
 /// The fastest sample of a plain read of such weights, in 10^9 bytes a second, and from where.

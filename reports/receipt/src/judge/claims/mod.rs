@@ -10,7 +10,8 @@ pub use numbers::Positive;
 pub use parse::{KernelCheck, parse};
 
 pub use crate::record::Operation;
-use numbers::{positive, share};
+pub(super) use numbers::positive;
+use numbers::share;
 use serde::{Deserialize, Serialize};
 
 /// The figures that an analysis claims, as a claims file holds them.
