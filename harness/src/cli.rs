@@ -3,6 +3,7 @@
 use crate::cmd::baseline::BaselineCommand;
 use crate::cmd::compare::{CompareArgs, MeasureArgs};
 use crate::cmd::count::CountArgs;
+use crate::cmd::engine::EngineCommand;
 use crate::cmd::gate::GateArgs;
 use crate::cmd::generate::GenerateArgs;
 use crate::cmd::limits::LimitsArgs;
@@ -111,6 +112,9 @@ pub enum Command {
     /// Recheck a receipt, write it in other tools' formats, print its schema
     #[command(subcommand)]
     Receipt(ReceiptCommand),
+    /// Foreign engines: list them, check one, print what one is asked
+    #[command(subcommand)]
+    Engine(EngineCommand),
     /// Keep a build to gate against
     #[command(subcommand)]
     Baseline(BaselineCommand),

@@ -15,6 +15,7 @@ mod choose;
 mod cli;
 mod cmd;
 mod count;
+mod engines;
 mod error;
 mod estimate;
 mod files;
@@ -90,6 +91,7 @@ fn run(command: Command, out: &Output) -> Result<()> {
         Command::Perplexity(args) => cmd::perplexity::run(&args, out),
         Command::Model(command) => cmd::model::run(&command, out),
         Command::Report(args) => cmd::report::run(&args, out),
+        Command::Engine(command) => cmd::engine::run(&command),
         Command::Baseline(command) => cmd::baseline::run(&command, out),
         Command::Gate(args) => cmd::gate::run(&args, out),
         Command::Worker(args) => worker::run(&args),

@@ -5,6 +5,7 @@ pub mod claims;
 pub mod compare;
 pub mod convert;
 pub mod count;
+pub mod engine;
 pub mod gate;
 mod gate_output;
 pub mod generate;

@@ -13,6 +13,7 @@ mod corpus;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod count;
 mod damaged_models;
+mod engine_serve;
 mod gate;
 mod gate_coverage;
 mod goldens;
