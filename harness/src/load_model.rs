@@ -37,6 +37,19 @@ pub enum Head {
 }
 
 impl Head {
+    /// The head of rows with so many bits a weight.
+    ///
+    /// # Errors
+    /// Another number than 16, 8 or 4.
+    pub fn of_bits(bits: u32) -> Result<Self> {
+        match bits {
+            16 => Ok(Self::F16),
+            8 => Ok(Self::Q8),
+            4 => Ok(Self::Q4),
+            _ => Err(Error::input(format!("{bits} bits a weight of the output head: there are 16, 8 and 4"))),
+        }
+    }
+
     /// The format of its rows; none for a ternary matrix, which a kernel multiplies.
     pub fn rows(self) -> Option<HeadFormat> {
         match self {

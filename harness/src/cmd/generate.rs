@@ -2,19 +2,19 @@
 
 use crate::choose::decode_kernel::{self, Selection};
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::choose::skipping::{self, skipping};
 use crate::error::{Error, Result};
 use crate::files::{check_named, write_named};
 use crate::load_model::{Head, Loaded, Reading, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};
 use crate::measure::bench::{Bench, room, room_for_answer};
+use crate::measure::ready::{Lengths, Ready, ready};
 use crate::measure::{head, records};
 use crate::model_spec::LayoutArgs;
 use crate::output::{Output, note};
 use crate::scenario::activations;
 use crate::{bitnet_environment, build_info, interrupt, words};
 use clap::Args;
-use kernels::{ActivationRule, CodeTable};
+use kernels::ActivationRule;
 use model::generate::{Request, Session};
 use model::sampler::Sampling;
 use model::stop::StopReason;
@@ -263,19 +263,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     if let PrefillPolicy::Named(id) = &policy {
         bench.chooser.check_needs(&machine.kernel(id)?)?;
     }
-    let decision = policy.decide(&selection.kernel, prompt.len(), &mut bench.chooser)?;
-    let (plan, prefill_kernel) = decision.unzip();
-    let prefill = bench.prefill(plan.flatten().as_ref())?;
-    let sparse = skipping(args.model.dense, Some(args.max_tokens));
-    let decoder = bench.decoder(selection.kernel, CodeTable::TERNARY)?.context(capacity);
-    let mut decoder = decoder.prefill(prefill).sparse(sparse).build()?;
-    let skips = skipping::choice(&decoder).or_else(|| skipping::off_by_rule(&loaded.model, args.model.dense));
-    match (decoder.sparse(), &skips) {
-        (Some(sparse), _) => note(records::sparse_in_words(sparse)),
-        (None, Some(choice)) => note(format!("skipping zero gates: off ({})", choice.reason)),
-        (None, None) => {}
-    }
-    skips.into_iter().for_each(|choice| bench.chooser.keep(choice));
+    let lengths = Lengths { prompt: prompt.len(), answer: args.max_tokens, context: capacity };
+    let Ready { mut decoder, prefill } = ready(&mut bench, selection.kernel, &policy, args.model.dense, lengths)?;
     let again = request.clone();
     let mut session = Session::new(&mut decoder, request)?;
     if args.logits {
@@ -318,7 +307,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         head: decoder.head().id().into(),
         head_effect,
         kv_cache: KvCacheRecord::f16(decoder.kv_bytes_per_position()),
-        prefill_kernel,
+        prefill_kernel: prefill,
         choices: bench.chooser.choices().to_vec(),
         threads: machine.threads,
         deterministic,

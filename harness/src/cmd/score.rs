@@ -9,14 +9,14 @@ use crate::model_spec::{apart, with_reading};
 use crate::output::table;
 use crate::progress::Progress;
 use crate::{build_info, interrupt};
-use kernels::{CodeTable, HeadFormat, Kernel};
+use kernels::{CodeTable, HeadFormat};
 use model::builtin;
 use model::decoder::Decoder;
 use model::gguf::Reading;
 use model::kernel_weights::KernelWeights;
 use model::loading::Loading;
 use model::perplexity::{Text, score};
-use model::weights::{Model, Opened};
+use model::weights::Opened;
 use receipt::judge::sanity;
 use serde::Serialize;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Score {
         let model = Opened::new(load_model::open(spec)?, None)?.load()?;
         (self.vocabulary, self.window) = (model.config.vocab, WINDOW.min(model.config.context));
         let tokens = model.tokenizer.encode(builtin::held_out_text(), None)?;
-        let kernel = fastest(&model, machine)?;
+        let kernel = able::fastest(&model, machine)?;
         self.kernel = kernel.id().to_owned();
         let mut loading = Loading::new(machine.team()?, &|_| {}, interrupt::flag());
         let weights = model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut loading)?;
@@ -158,17 +158,6 @@ impl Score {
         lines.extend(self.findings.iter().map(|finding| format!("finding: {finding}")));
         lines.join("\n")
     }
-}
-
-/// The exact kernel that can multiply the model's weights and takes batches, if there is one.
-fn fastest(model: &Model, machine: &Machine) -> Result<Kernel> {
-    let able = machine.kernels_for(able::needs(model, machine)?);
-    let wanted = |k: &&Kernel| k.descriptor().exact() && !k.descriptor().tables_per_call;
-    let batches = able.iter().filter(wanted).rfind(|k| k.descriptor().gemm.is_some());
-    let kernel = batches.or(able.iter().rfind(wanted)).copied();
-    kernel.ok_or_else(|| {
-        crate::error::Error::unsupported("no exact kernel that runs here can multiply the model's weights")
-    })
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl Request<'_> {
 }
 
 /// Answers [`Request::Describe`].
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Described {
     pub name: String,
     #[serde(default)]
@@ -69,7 +69,7 @@ pub struct Described {
 }
 
 /// Answers [`Request::Load`].
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Loaded {
     pub vocabulary: usize,
     /// Threads that it computes with.
@@ -86,7 +86,7 @@ pub struct Loaded {
 }
 
 /// Answers [`Request::Generate`].
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
     pub ids: Vec<u32>,
     /// Until the first id was known, by the engine's clock; 0 where it does not say.
@@ -98,7 +98,7 @@ pub struct Generated {
 }
 
 /// Answers [`Request::Score`].
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
     /// Mean loss in nats a position.
     pub nats: Option<f64>,
@@ -111,7 +111,7 @@ pub struct Scored {
 }
 
 /// Answers [`Request::Logits`].
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Logits {
     /// One f32 for each entry of the vocabulary, little endian, in base64.
     pub logits: String,

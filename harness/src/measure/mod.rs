@@ -12,6 +12,7 @@ pub mod micro;
 pub mod own_threads;
 pub mod perplexity;
 pub mod plays;
+pub mod ready;
 pub mod records;
 pub mod rounds;
 pub mod rules;

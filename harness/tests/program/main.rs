@@ -13,23 +13,4 @@ mod corpus;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod count;
 mod damaged_models;
-mod engines;
-mod gate;
-mod gate_coverage;
-mod goldens;
-#[cfg(target_os = "linux")]
-mod guests;
-#[cfg(unix)]
-mod interrupt;
-mod limits_and_claims;
-mod named_files;
-mod readings;
-mod receipt;
-mod report_pages;
-#[cfg(unix)]
-mod repository;
-#[cfg(target_os = "linux")]
-mod revisions;
-mod typed;
-#[cfg(target_os = "linux")]
-mod worker;
+mod engine_serve;
