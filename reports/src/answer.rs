@@ -5,7 +5,7 @@ use crate::gate_words::outcome_word;
 use crate::lead::Lead;
 use crate::query;
 use crate::words::count;
-use receipt::judge::{Direction, Tally, builds, disturbance, rows, rules};
+use receipt::judge::{Direction, Tally, builds, disturbance, engines, rows, rules};
 use receipt::{Family, GenerationKernel, MicroCell, Ratio, Receipt, RowStatus, Status, figures};
 
 /// What a kernel of each family is called in a sentence; the int8 family first, because the model is defined with it.
@@ -24,7 +24,8 @@ pub fn answer(receipt: &Receipt) -> String {
     });
     let others = others_without_time(receipt);
     let rules = || receipt.activation_rules.as_ref().and_then(rules::sentence);
-    let first = scalar_sentence(receipt).or_else(|| fastest(receipt)).or_else(rules);
+    let engines = || receipt.engines.as_ref().and_then(engines::sentence);
+    let first = scalar_sentence(receipt).or_else(|| fastest(receipt)).or_else(rules).or_else(engines);
     let first = first.unwrap_or_else(|| opening(receipt));
     wrong.into_iter().chain(others).chain([first]).collect::<Vec<_>>().join(" ")
 }
@@ -202,12 +203,14 @@ fn measured(receipt: &Receipt) -> Vec<String> {
     let scored = receipt.perplexity.as_ref().map(|p| figures::integer(p.tokens as u64));
     let rules = receipt.activation_rules.as_ref();
     let rules = rules.map(|r| (count(r.rules.len(), "rule"), figures::integer(r.tokens as u64)));
+    let engines = receipt.engines.as_ref().map(|e| count(e.engines.len(), "engine"));
     let parts = [
         (cells > 0).then(|| format!("{} of {}", count(cells, "cell"), count(rounds, "round"))),
         (gated > 0).then(|| format!("{} of a gate", count(gated, "comparison"))),
         generated.map(|kernels| format!("generation with {kernels}")),
         scored.map(|tokens| format!("perplexity over {tokens} tokens")),
         rules.map(|(rules, tokens)| format!("{rules} of activations over {tokens} tokens")),
+        engines,
     ];
     parts.into_iter().flatten().collect()
 }

@@ -4,14 +4,14 @@
 
 use crate::document::{self, Column, Row, Table, Value};
 use crate::{gate_words::outcome_word, query};
-use receipt::judge::coverage;
+use receipt::judge::{coverage, engines};
 use receipt::{
-    GateCell, GenerationKernel, GenerationRecord, LeftOut, MicroCell, Operation, Ratio, Receipt, Residency, Result,
-    RulesRecord, Scaling,
+    EngineRecord, EnginesRecord, GateCell, GenerationKernel, GenerationRecord, LeftOut, MicroCell, Operation, Ratio,
+    Receipt, Residency, Result, RulesRecord, Scaling,
 };
 
 /// Columns in their order; tools know them by these names.
-const COLUMNS: [&str; 45] = [
+const COLUMNS: [&str; 51] = [
     "kind",
     "scenario",
     "run_status",
@@ -57,6 +57,12 @@ const COLUMNS: [&str; 45] = [
     "kl_nats",
     "same_top_share",
     "perplexity",
+    "status",
+    "right_perplexity",
+    "head_bits",
+    "own_clock_tokens_per_s",
+    "threads_used",
+    "peak_memory_bytes",
 ];
 
 /// The file `measurements.csv` of a run, as bytes.
@@ -90,7 +96,13 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
     });
     let rules = receipt.activation_rules.iter().flat_map(|r| (0..r.rules.len()).map(move |i| rule_row(r, i)));
     let rules = rules.map(|figures| ("activation_rule", figures));
-    let rows = micro.chain(gated).chain(left_out).chain(texts).chain(rules).map(|(kind, figures)| row(kind, figures));
+    let engines = receipt.engines.iter().flat_map(|record| {
+        let both =
+            |engine| [Operation::Prefill, Operation::Decode].map(|op| ("engine", engine_row(record, engine, op)));
+        record.engines.iter().flat_map(both)
+    });
+    let rows = micro.chain(gated).chain(left_out).chain(texts).chain(rules).chain(engines);
+    let rows = rows.map(|(kind, figures)| row(kind, figures));
     document::csv(&Table::new("measurements.csv", "", COLUMNS.map(Column::words).into()).rows(rows))
 }
 
@@ -237,6 +249,37 @@ fn rule_row(record: &RulesRecord, index: usize) -> Figures {
     out
 }
 
+/// What an engine does for an id; only those that are right have speeds. Our own program is what the others are compared
+/// with, so it has no ratio.
+fn engine_row(record: &EnginesRecord, engine: &EngineRecord, op: Operation) -> Figures {
+    let decode = op == Operation::Decode;
+    let speed = engine.speed.as_ref();
+    let ratio = speed.and_then(|s| if decode { s.decode.as_ref() } else { s.prompt.as_ref() }).filter(|_| !engine.own);
+    let rate = speed.map(|s| if decode { s.decode_tokens_per_s } else { s.prompt_tokens_per_s });
+    let own = speed.and_then(|s| if decode { s.own_decode_tokens_per_s } else { s.own_prompt_tokens_per_s });
+    let score = engine.truth.as_ref().and_then(|truth| truth.score.as_ref());
+    let right = engines::oracle(&record.oracles, engine);
+    let mut out = vec![
+        ("kernel", engine.name.as_str().into()),
+        ("op", op.name().into()),
+        ("threads", whole(record.threads)),
+        ("rounds", whole(record.turns.as_ref().filter(|_| speed.is_some()).map_or(0, |turns| turns.first.len()))),
+        ("end_to_end_tokens_per_s", if_some(rate.filter(|rate| *rate > 0.0))),
+        ("time_to_first_token_ms", if_some(speed.map(|s| s.first_token_ms).filter(|_| !decode))),
+        ("share_of_bound", if_some(speed.and_then(|s| s.share_of_bound).filter(|_| decode))),
+        ("threshold", if_some(ratio.and_then(Ratio::threshold))),
+        ("perplexity", if_some(score.map(|score| score.nats_per_token.exp()).filter(|x| x.is_finite()))),
+        ("status", engine.status.name().into()),
+        ("right_perplexity", if_some(right.map(|right| right.perplexity))),
+        ("head_bits", engine.loaded.as_ref().map(|l| l.head_bits.to_string()).into()),
+        ("own_clock_tokens_per_s", if_some(own)),
+        ("threads_used", if_some(speed.map(|s| s.threads_used).filter(|_| decode))),
+        ("peak_memory_bytes", Some(engine.peak_memory_bytes).filter(|b| *b > 0).map_or(Value::Nothing, Value::Bytes)),
+    ];
+    out.extend(ratios(ratio, None, true));
+    out
+}
+
 fn ratios(base: Option<&Ratio>, previous: Option<&Ratio>, judged: bool) -> Figures {
     let word = |ratio: Option<&Ratio>| ratio.filter(|_| judged).map(|r| r.direction().word()).into();
     vec![
@@ -276,7 +319,9 @@ mod tests {
         let text = generation_row(texts, &texts.kernels[1], Operation::Decode);
         let grouped = micro_row(&fixture::by_rule(Activations::Per32).micro[1], 1);
         let rule = rule_row(fixture::activation_rules().activation_rules.as_ref().expect("rules"), 1);
-        let rows = [micro_row(&complete.micro[0], 1), grouped, gate_row(cell), text, rule];
+        let engines = fixture::engines().engines.expect("engines");
+        let engine = engine_row(&engines, &engines.engines[1], Operation::Decode);
+        let rows = [micro_row(&complete.micro[0], 1), grouped, gate_row(cell), text, rule, engine];
         for (name, _) in rows.into_iter().flatten() {
             assert!(COLUMNS.contains(&name), "{name}");
         }
@@ -313,6 +358,26 @@ mod tests {
         }
         let first: f64 = rows[1][column("ratio_vs_baseline")].parse().unwrap();
         assert_eq!(first, receipt.micro[0].summaries[1].vs_baseline.as_ref().unwrap().median);
+    }
+
+    #[test]
+    fn only_right_engines_have_speeds() {
+        let (header, rows) = parsed(&fixture::engines());
+        let column = |name: &str| header.iter().position(|h| h == name).unwrap();
+        let said: Vec<[&str; 3]> =
+            rows.iter().map(|row| ["kernel", "op", "status"].map(|name| &row[column(name)])).collect();
+        assert_eq!(said[..2], [["tritbench", "prefill", "ok"], ["tritbench", "decode", "ok"]]);
+        assert_eq!(
+            (said.len(), said[7], said[8]),
+            (10, ["llama.cpp", "decode", "wrong"], ["bitnet.cpp", "prefill", "unsupported"])
+        );
+        for row in &rows {
+            let right = &row[column("status")] == "ok";
+            assert_eq!(row[column("end_to_end_tokens_per_s")].is_empty(), !right, "{row:?}");
+            let own = &row[column("kernel")] == "tritbench";
+            assert_eq!(row[column("ratio_vs_baseline")].is_empty(), own || !right, "{row:?}");
+            assert_eq!(row[column("perplexity")].is_empty(), &row[column("status")] == "unsupported", "{row:?}");
+        }
     }
 
     #[test]

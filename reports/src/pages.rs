@@ -19,6 +19,7 @@ fn kinds() -> Vec<(&'static str, Receipt)> {
         ("regression", fixture::regression()),
         ("no-regression", fixture::no_regression()),
         ("activation-rules", fixture::activation_rules()),
+        ("engines", fixture::engines()),
         ("interrupted", fixture::interrupted()),
         ("empty", fixture::empty()),
     ]
@@ -73,6 +74,7 @@ fn every_first_screen_shows_a_picture_where_anything_was_compared() {
         let pictures = run::page(&receipt).pictures.len();
         let compared = receipt.gate.is_some()
             || receipt.activation_rules.is_some()
+            || receipt.engines.is_some()
             || receipt.micro.iter().any(|c| !c.rounds.is_empty());
         assert_eq!(pictures > 0, compared, "{name}");
     }

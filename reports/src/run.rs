@@ -5,8 +5,8 @@ use crate::document::terminal::{self, Look};
 use crate::document::{self, Item, Page, Section, Tone};
 use crate::markdown::{escape, with_fold};
 use crate::section::{
-    about, amdahl, beside, cards, checks, claims, counts, explained, field_claims, findings, gate, generation, kernels,
-    limits, measurements, method, others, perplexity, products, rounds, rules, stages,
+    about, amdahl, beside, cards, checks, claims, counts, engines, explained, field_claims, findings, gate, generation,
+    kernels, limits, measurements, method, others, perplexity, products, rounds, rules, stages,
 };
 use crate::words::count;
 use crate::{chart, gate_words, query, seed};
@@ -49,9 +49,9 @@ fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
     let (answer, opening) = (answer(receipt), opening(receipt));
     let is_gate = receipt.gate.is_some();
     let timed = receipt.micro.iter().any(|c| !c.rounds.is_empty());
-    // A gate, or a run about rules of activations, has none of these unless it says otherwise: that they are missing is
+    // A gate, or a run about rules of activations or engines, has none of these unless it says otherwise: that they are missing is
     // no news.
-    let other = is_gate || receipt.activation_rules.is_some();
+    let other = is_gate || receipt.activation_rules.is_some() || receipt.engines.is_some();
     let unless_other = |has: bool, section: Section| (has || !other).then_some(section);
     let sections = [
         gate::section(receipt),
@@ -66,6 +66,7 @@ fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
         amdahl::section(receipt),
         unless_other(receipt.perplexity.is_some(), perplexity::section(receipt)),
         rules::section(receipt),
+        engines::section(receipt),
         unless_other(timed, measurements::section(receipt)),
         rounds::section(receipt),
         counts::section(receipt),
@@ -113,7 +114,8 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
     out.join("\n\n") + "\n"
 }
 
-/// Of a gate what does not pass; else the products, and the rules of activations where a run asked about them.
+/// Of a gate what does not pass; else the products, and the rules of activations and the engines where a run asked about
+/// them.
 fn tables_that_matter(page: &Page) -> Vec<document::Table> {
     let section = |id| -> Vec<&document::Table> {
         page.sections.iter().filter(|s| s.id == id).flat_map(Section::all_tables).collect()
@@ -127,6 +129,7 @@ fn tables_that_matter(page: &Page) -> Vec<document::Table> {
         .filter(|table| !table.rows.is_empty())
         .chain(section("products").into_iter().cloned())
         .chain(section("activation-rules").into_iter().cloned())
+        .chain(section("engines").into_iter().cloned())
         .collect()
 }
 
@@ -159,7 +162,8 @@ pub fn markdown(receipt: &Receipt) -> String {
     }
     out += "\n";
     let folded = page.sections.iter().filter(|s| {
-        !["products", "activation-rules", "method", "findings", "claims", "rounds"].contains(&s.id.as_str())
+        let shown = ["products", "activation-rules", "engines", "method", "findings", "claims", "rounds"];
+        !shown.contains(&s.id.as_str())
     });
     folded.fold(out, |out, section| with_fold(out, &section.title, &document::markdown(section)))
 }
@@ -194,7 +198,8 @@ fn notes(receipt: &Receipt, judged: &[Judged]) -> Vec<Item> {
     out.extend(receipt.perplexity.as_ref().and_then(|p| p.lut.as_ref()).map(perplexity::lut_sentence));
     // Where nothing else was measured it is the answer.
     let rules = receipt.activation_rules.as_ref().and_then(receipt::judge::rules::sentence);
-    out.extend(rules.filter(|sentence| !answer(receipt).contains(sentence)));
+    let engines = receipt.engines.as_ref().and_then(receipt::judge::engines::sentence);
+    out.extend(rules.into_iter().chain(engines).filter(|sentence| !answer(receipt).contains(sentence)));
     // One kernel's question is not the analysis's.
     if receipt.generation.is_some() && receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
         out.push(format!("Of the analysis's {} (`list claims --run`).", claims::summary(judged)));

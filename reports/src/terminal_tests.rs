@@ -9,11 +9,12 @@ fn look(width: usize, full: bool) -> Look {
     Look { width, full, ..Look::plain() }
 }
 
-fn all() -> [(&'static str, Receipt); 4] {
+fn all() -> [(&'static str, Receipt); 5] {
     [
         ("complete", fixture::complete()),
         ("interrupted", fixture::interrupted()),
         ("activation-rules", fixture::activation_rules()),
+        ("engines", fixture::engines()),
         ("gate-fail", fixture::two_kernels(0.1)),
     ]
 }

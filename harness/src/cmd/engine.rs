@@ -14,9 +14,9 @@ use crate::progress::Progress;
 use crate::scenario::Scenario;
 use crate::words;
 use clap::{Args, Subcommand};
-use receipt::judge::engines as judge;
 use receipt::judge::bound::Reads;
-use receipt::{EngineRecord, Receipt, Rule, RowStatus};
+use receipt::judge::engines as judge;
+use receipt::{EngineRecord, Receipt, RowStatus, Rule};
 use serde::Serialize;
 
 /// The subcommands of `engine`.

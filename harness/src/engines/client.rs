@@ -1,9 +1,9 @@
 //! An engine that answers: requests with what is checked of every answer.
 
+use super::base64;
 use super::definition::Definition;
 use super::process::Process;
 use super::protocol::{Described, Generated, Loaded, Logits, Request, Scored};
-use super::base64;
 use crate::guests::Failed;
 use crate::measure::rounds::Spent;
 use receipt::{EngineLoaded, RowStatus};

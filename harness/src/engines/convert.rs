@@ -36,7 +36,8 @@ pub struct Source<'a> {
 impl Source<'_> {
     /// The encoding of most of the model's ternary matrices.
     fn encoding(&self) -> Option<&'static Encoding> {
-        let encodings = self.gguf.tensors.iter().filter_map(|tensor| tensor.kind.encoding.map(|e| (e, tensor.elements())));
+        let encodings =
+            self.gguf.tensors.iter().filter_map(|tensor| tensor.kind.encoding.map(|e| (e, tensor.elements())));
         let mut sums: Vec<(&'static Encoding, u64)> = Vec::new();
         for (encoding, elements) in encodings {
             match sums.iter_mut().find(|(known, _)| known.name == encoding.name) {

@@ -63,15 +63,12 @@ impl Process {
 
     /// As [`Self::ask`], with another limit of time. The clock runs from before the request is written until the answer
     /// is read; CPU time is that of all its processes.
-    pub fn ask_within<T: DeserializeOwned>(
-        &mut self,
-        request: &Request<'_>,
-        patience: Duration,
-    ) -> Result<(T, Spent)> {
+    pub fn ask_within<T: DeserializeOwned>(&mut self, request: &Request<'_>, patience: Duration) -> Result<(T, Spent)> {
         let line = line(request)?;
         if self.channel.has_more() {
             // It says why it ended, or talks unasked.
-            let unasked = self.channel.hear(QUITTING, || !interrupt::requested()).map_err(|e| self.silent(e, request))?;
+            let unasked =
+                self.channel.hear(QUITTING, || !interrupt::requested()).map_err(|e| self.silent(e, request))?;
             return Err(wrong(format!("said something unasked: {}", answer::quote(&unasked))));
         }
         let processes = usage::tree(self.child.id());
@@ -110,7 +107,9 @@ impl Process {
     fn silent(&mut self, silence: Silence, request: &Request<'_>) -> Failed {
         let asked = request.in_words();
         let (status, what) = match silence {
-            Silence::Stopped => return Error::interrupted(format!("interrupted while an engine was to {asked}")).into(),
+            Silence::Stopped => {
+                return Error::interrupted(format!("interrupted while an engine was to {asked}")).into();
+            }
             Silence::Late => {
                 let seconds = self.patience.as_secs_f64();
                 (RowStatus::Hung, format!("gave no answer within {seconds} s when asked to {asked}"))

@@ -198,7 +198,9 @@ impl Gathering<'_> {
     /// are wrong are let go.
     fn name_mistakes(&mut self, step: &mut impl FnMut(String)) -> Result<()> {
         for row in 0..self.rows.len() {
-            let Some(bits) = self.rows[row].loaded.as_ref().map(|loaded| oracle_bits(loaded.head_bits)) else { continue };
+            let Some(bits) = self.rows[row].loaded.as_ref().map(|loaded| oracle_bits(loaded.head_bits)) else {
+                continue;
+            };
             let Some(right) = self.rights.iter().position(|right| right.record.head_bits == bits) else { continue };
             let judged = |rights: &[Right], row: &EngineRecord| judge::truth_status(row, Some(&rights[right].record));
             if !self.rows[row].status.is_ok() {
@@ -208,7 +210,8 @@ impl Gathering<'_> {
             if status == RowStatus::Wrong && self.rights[right].record.mistakes.is_empty() {
                 step(format!("engine {} is wrong: known mistakes", self.rows[row].name));
                 let questions = &self.questions;
-                self.rights[right].record.mistakes = mistakes::all(self.plan.model, self.plan.machine, bits, questions.scored())?;
+                self.rights[right].record.mistakes =
+                    mistakes::all(self.plan.model, self.plan.machine, bits, questions.scored())?;
                 (status, why) = judged(&self.rights, &self.rows[row]);
             }
             (self.rows[row].status, self.rows[row].why) = (status, why);

@@ -1,7 +1,6 @@
 //! CPU time and memory of a process and all that it started, seen from outside: what an engine says of itself counts
 //! for nothing here.
 
-
 /// The process `id` and its children, theirs too, as they are now. A child that has ended counts no more: adapters
 /// start what computes and keep it.
 #[cfg(target_os = "linux")]

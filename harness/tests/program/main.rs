@@ -14,3 +14,4 @@ mod corpus;
 mod count;
 mod damaged_models;
 mod engine_serve;
+mod engines;

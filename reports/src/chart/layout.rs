@@ -182,6 +182,7 @@ fn texts_stay_in_their_charts_and_off_each_other() {
     check("interrupted", &fixture::interrupted());
     check("empty", &fixture::empty());
     check("activation rules", &fixture::activation_rules());
+    check("engines", &fixture::engines());
     check("hostile", &fixture::hostile());
 }
 

@@ -3,6 +3,7 @@
 
 mod canvas;
 mod claims;
+mod engines;
 mod first;
 mod forest;
 mod gate;
@@ -19,6 +20,7 @@ mod trace;
 
 pub use canvas::START;
 pub use claims::chart as claims;
+pub use engines::{FILE as ENGINES, chart as engines};
 pub use forest::{Frame, Moved, Scaled, moved};
 pub use parts::Chart;
 pub use phases::budget as phases;
@@ -30,11 +32,14 @@ use parts::WIDTH;
 use receipt::Receipt;
 
 /// The pictures of a page's first screen: of a gate its comparisons, else products and whole text, else rules of
-/// activations.
+/// activations, else engines.
 pub fn first(receipt: &Receipt) -> Vec<Chart> {
     let gate = gate::chart(receipt).map(|chart| Chart { saved: true, ..chart });
     let charts: Vec<Chart> = gate.into_iter().chain(first::charts(receipt)).collect();
-    if charts.is_empty() { rules::chart(receipt).into_iter().collect() } else { charts }
+    match charts.is_empty() {
+        true => rules::chart(receipt).or_else(|| engines::chart(receipt)).into_iter().collect(),
+        false => charts,
+    }
 }
 
 /// Every chart of a run's page, traces last.

@@ -7,6 +7,7 @@ mod cases;
 mod github_benchmark;
 mod junit;
 mod latencies;
+mod llama_bench;
 
 pub use crate::run::markdown;
 pub use cases::{Case, State, cases};
@@ -31,11 +32,14 @@ pub enum Format {
     Bitnet,
     /// Markdown for a pull request comment
     Markdown,
+    /// The table of llama-bench, of the engines that were checked and are right
+    LlamaBench,
 }
 
 impl Format {
     /// All export formats.
-    pub const ALL: [Self; 6] = [Self::Csv, Self::Bmf, Self::Gha, Self::Junit, Self::Bitnet, Self::Markdown];
+    pub const ALL: [Self; 7] =
+        [Self::Csv, Self::Bmf, Self::Gha, Self::Junit, Self::Bitnet, Self::Markdown, Self::LlamaBench];
 
     /// The format's name on a command line.
     pub fn name(self) -> &'static str {
@@ -46,6 +50,7 @@ impl Format {
             Self::Junit => "junit",
             Self::Bitnet => "bitnet",
             Self::Markdown => "markdown",
+            Self::LlamaBench => "llama-bench",
         }
     }
 
@@ -58,6 +63,7 @@ impl Format {
             Self::Junit => "JUnit XML",
             Self::Bitnet => "A receipt as BitNet.rs reads it",
             Self::Markdown => "Markdown for a pull request comment",
+            Self::LlamaBench => "The table of llama-bench, of the engines that were checked and are right",
         }
     }
 }
@@ -74,6 +80,7 @@ pub fn export(receipt: &Receipt, format: Format) -> Result<Vec<u8>> {
         Format::Junit => junit(receipt).map(String::into_bytes),
         Format::Bitnet => json(&bitnet::bitnet(receipt)?),
         Format::Markdown => Ok(markdown(receipt).into_bytes()),
+        Format::LlamaBench => llama_bench::llama_bench(receipt).map(String::into_bytes),
     }
 }
 

@@ -87,6 +87,7 @@ pub fn of_pointer(receipt: &Receipt, pointer: &str) -> Option<String> {
         },
         "perplexity" => receipt.perplexity.as_ref().map(|_| "perplexity".into()),
         "activation_rules" => receipt.activation_rules.as_ref().map(|_| "activation-rules".into()),
+        "engines" => receipt.engines.as_ref().map(|_| "engines".into()),
         "head_effect" => receipt.head_effect.as_ref().map(|_| "head-effect".into()),
         "limits" => receipt.limits.as_ref().map(|_| "limits".into()),
         "model" => receipt.model.as_ref().map(|_| "model".into()),

@@ -8,6 +8,7 @@ pub mod cards;
 pub mod checks;
 pub mod claims;
 pub mod counts;
+pub mod engines;
 pub mod explained;
 pub mod field_claims;
 pub mod findings;

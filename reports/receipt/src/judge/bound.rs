@@ -124,12 +124,8 @@ pub fn impossible(receipt: &Receipt, cell: &MicroCell) -> Vec<(usize, String)> {
 /// Why decoding so many tokens a second cannot be: it is more than 1.25 times what the fastest sample of a plain read,
 /// where the bytes that a token reads are, allows.
 pub fn impossible_text(receipt: &Receipt, bytes: u64, tokens_s: f64) -> Option<String> {
-    let limits = receipt.limits.as_ref()?;
-    let threads = receipt.settings.threads;
-    let level = level(&limits.caches(&receipt.host.caches_bytes), bytes, threads);
-    let gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
-    let times = beyond_reading(bytes, gb_s, tokens_s)?;
-    Some(format!("decodes {times:.2} times as fast as {bytes} bytes can be read from {level} ({gb_s:.1} GB/s)"))
+    let what = Reads::of(receipt).impossible(bytes, receipt.settings.threads, tokens_s)?;
+    Some(format!("decodes {what}"))
 }
 
 /// The fastest sample of a plain read of such weights, in 10^9 bytes a second, and from where.
@@ -161,13 +157,42 @@ pub struct Tokens {
     pub read_gb_s: f64,
 }
 
+/// What a machine can read: its limits where they were measured, and its caches as the system reports them.
+#[derive(Clone, Copy)]
+pub struct Reads<'r> {
+    /// The limits; without them nothing is known.
+    pub limits: Option<&'r Limits>,
+    /// Cache sizes in bytes by level.
+    pub caches: &'r [u64],
+}
+
+impl<'r> Reads<'r> {
+    /// What the machine of a receipt can read.
+    pub fn of(receipt: &'r Receipt) -> Self {
+        Self { limits: receipt.limits.as_ref(), caches: &receipt.host.caches_bytes }
+    }
+
+    /// The bound of decoding, for `bytes` of weights a token; `None` where that bandwidth was not measured.
+    pub fn tokens(self, bytes: u64, threads: usize) -> Option<Tokens> {
+        let limits = self.limits.filter(|_| bytes > 0)?;
+        let level = level(&limits.caches(self.caches), bytes, threads.max(1));
+        let read_gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
+        let tokens_s = read_gb_s * 1e9 / bytes as f64;
+        (read_gb_s.is_finite() && read_gb_s > 0.0).then_some(Tokens { level, tokens_s, read_gb_s })
+    }
+
+    /// Why so many `bytes` cannot be read `a_second` times: more than 1.25 times what the fastest sample allows.
+    pub fn impossible(self, bytes: u64, threads: usize, a_second: f64) -> Option<String> {
+        let bound = self.tokens(bytes, threads)?;
+        let Tokens { level, read_gb_s, .. } = bound;
+        let times = beyond_reading(bytes, read_gb_s, a_second)?;
+        Some(format!("{times:.2} times as fast as {bytes} bytes can be read from {level} ({read_gb_s:.1} GB/s)"))
+    }
+}
+
 /// The bound of decoding, for `bytes` of weights a token; `None` where the run did not measure that bandwidth.
 pub fn tokens(receipt: &Receipt, bytes: u64, threads: usize) -> Option<Tokens> {
-    let limits = receipt.limits.as_ref().filter(|_| bytes > 0)?;
-    let level = level(&limits.caches(&receipt.host.caches_bytes), bytes, threads.max(1));
-    let read_gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
-    let tokens_s = read_gb_s * 1e9 / bytes as f64;
-    (read_gb_s.is_finite() && read_gb_s > 0.0).then_some(Tokens { level, tokens_s, read_gb_s })
+    Reads::of(receipt).tokens(bytes, threads)
 }
 
 /// Share of the bound of [`tokens`] that a kernel's decoding reached: 0.5 is half.

@@ -1,4 +1,5 @@
-//! Entries that take turns, whatever record holds them: a cell of microbenchmarks, token blocks, a cell of a gate.
+//! Entries that take turns, whatever record holds them: a cell of microbenchmarks, token blocks, a cell of a gate,
+//! engines.
 //!
 //! Who takes turns and how long each took by round, which entry is another one once more (A/A), and the loop that only
 //! reads beside them. Every ratio and verdict is made here.
@@ -7,7 +8,7 @@ use super::method::Method;
 use super::paired::Paired;
 use super::sequential::{self, Same, Sample, Side, Test, Until};
 use super::stats::median;
-use crate::record::{GatePair, Lead, MicroCell, Ratio, Round, Rule, TokenBlocks, Verdict};
+use crate::record::{EngineTurns, GatePair, Lead, MicroCell, Ratio, Round, Rule, TokenBlocks, TurnEntry, Verdict};
 
 /// Looks up the id of the stage that a kernel builds on.
 pub type BuildsOn<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -29,6 +30,15 @@ pub fn dense_kernel(id: &str) -> Option<&str> {
 
 /// What a summary shows of an entry's comparisons: ratios, and the stored verdict.
 pub type Shown<'s> = ([Option<&'s mut Ratio>; 2], &'s mut Option<Verdict>);
+
+/// What an engine does for an id, as the difference of two requests shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineWork {
+    /// Generating ids.
+    Decode,
+    /// Taking in ids of a prompt.
+    Prompt,
+}
 
 /// A kernel or build that takes turns with others, with its times.
 pub struct Entry {
@@ -102,6 +112,23 @@ impl Columns {
         let pair_rounds = pairs.iter().map(|pair| pair.rounds.len()).collect();
         Self { until: Until::Decided, pair_rounds, ..Self::new(builds.collect(), Method::Current, Sample::ProcessPair) }
             .twinned()
+    }
+
+    /// Columns of engines in turns: what the longer request took beyond the short one with one id, by wall time, 0 where
+    /// that is nothing. Each round is one sample.
+    pub fn engines(turns: &EngineTurns, work: EngineWork) -> Self {
+        let longer = match work {
+            EngineWork::Decode => &turns.text,
+            EngineWork::Prompt => &turns.prompt,
+        };
+        let of = |round: &Round, i: usize| round.ns.get(i).copied().unwrap_or(0);
+        let entry = |(i, entry): (usize, &TurnEntry)| Entry {
+            id: entry.engine.clone(),
+            ns: longer.iter().zip(&turns.first).map(|(long, first)| of(long, i).saturating_sub(of(first, i))).collect(),
+            self_pair: entry.self_pair,
+        };
+        let entries = turns.entries.iter().enumerate().map(entry).collect();
+        Self::of_rounds(entries, Method::Current, Sample::Round)
     }
 
     fn of_rounds(entries: Vec<Entry>, method: Method, sample: Sample) -> Self {

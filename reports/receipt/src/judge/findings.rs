@@ -1,6 +1,6 @@
 //! Statements in words, computed from a receipt's numbers. What the numbers do not decide is said to be undecided.
 
-use super::{rows, rules};
+use super::{engines, rows, rules};
 use crate::figures::{integer, mib, ratio, ratio_with_interval};
 use crate::record::{
     Family, Finding, GenerationKernel, GenerationRecord, MicroCell, Operation, Receipt, Residency, RowStatus,
@@ -15,6 +15,7 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
         without_time,
         code_table,
         activation_rules,
+        right_engines,
         ladder,
         memory_bound,
         end_to_end,
@@ -74,6 +75,12 @@ fn code_table(receipt: &Receipt) -> Option<Finding> {
 fn activation_rules(receipt: &Receipt) -> Option<Finding> {
     let text = rules::sentence(receipt.activation_rules.as_ref()?)?;
     Some(Finding::new("What rounding activations costs", text, "/activation_rules"))
+}
+
+/// Which engines are right, and how fast they are beside our own program.
+fn right_engines(receipt: &Receipt) -> Option<Finding> {
+    let text = engines::sentence(receipt.engines.as_ref()?)?;
+    Some(Finding::new("Which engines are right, and how fast", text, "/engines"))
 }
 
 /// The ladder's last stage against scalar, in cache and from memory, at the largest gemv shape.

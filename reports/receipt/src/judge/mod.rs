@@ -16,6 +16,7 @@ mod comparisons;
 pub mod coverage;
 mod direction;
 pub mod disturbance;
+pub mod engines;
 pub mod field;
 pub mod findings;
 pub mod gate;

@@ -1,6 +1,6 @@
 //! A receipt as it was written becomes one that can be shown: every pair judged, by the rule of its version.
 
-use super::{Method, generation, micro, turns};
+use super::{Method, engines, generation, micro, turns};
 use crate::record::{Receipt, Verdict};
 
 /// Judges every pair of a receipt that was read. Nothing that was written is changed.
@@ -26,6 +26,7 @@ pub fn complete(receipt: &mut Receipt) {
         let threads = rules.threads;
         rules.blocks.iter_mut().for_each(|blocks| turns::fill(blocks, threads));
     }
+    receipt.engines.iter_mut().for_each(engines::fill);
     if let Some(gate) = &mut receipt.gate {
         // The ends of the intervals that receipts before 1.2 did not write.
         let lacks_ends = |v: &Verdict| v.alarm_high.is_none() && v.pass_low.is_none();

@@ -2,12 +2,12 @@
 
 use super::problem::Problem;
 use crate::judge::findings::findings;
-use crate::judge::{Method, bound, gate, medians, micro, rules, turns};
+use crate::judge::{Method, bound, engines, gate, medians, micro, rules, turns};
 use crate::record::{Build, MicroCell, Receipt, Status};
 use serde_json::Value;
 
 /// Texts that another version of this program may word differently.
-const TEXTS: [&str; 4] = ["reason", "next_step", "title", "text"];
+const TEXTS: [&str; 5] = ["reason", "next_step", "title", "text", "why"];
 
 /// Whether the build `own` wrote the receipt, so that its texts must be the same too.
 pub fn same_build(receipt: &Receipt, own: Option<&Build>) -> bool {
@@ -16,7 +16,8 @@ pub fn same_build(receipt: &Receipt, own: Option<&Build>) -> bool {
 }
 
 /// The parts that hold figures.
-const PARTS: [&str; 7] = ["micro", "gate", "generation", "perplexity", "activation_rules", "head_effect", "findings"];
+const PARTS: [&str; 8] =
+    ["micro", "gate", "generation", "perplexity", "activation_rules", "engines", "head_effect", "findings"];
 
 /// Fields that differ from what the raw data give, and how many values were compared. `written` is the same receipt as
 /// its file has it: findings of older receipts point to parts that are no longer read.
@@ -73,6 +74,9 @@ fn recomputed(receipt: &Receipt) -> Receipt {
         }
     }
     again.activation_rules.iter_mut().for_each(rules::summarize);
+    if let Some(record) = &mut again.engines {
+        engines::summarize(record, bound::Reads::of(receipt));
+    }
     if let Some(effect) = &mut again.head_effect {
         effect.perplexity = effect.nats_per_token.exp();
         effect.f16_perplexity = effect.f16_nats_per_token.exp();

@@ -2,8 +2,8 @@
 
 use super::problem::Problem;
 use crate::record::{
-    BlockEntry, Family, GenerationKernel, GenerationRecord, MicroCell, MicroEntry, Receipt, Residency, Round,
-    TokenBlocks,
+    BlockEntry, EngineTurns, EnginesRecord, Family, GenerationKernel, GenerationRecord, MicroCell, MicroEntry, Receipt,
+    Residency, Round, TokenBlocks,
 };
 use std::fmt::Display;
 
@@ -19,6 +19,7 @@ pub fn problems(receipt: &Receipt) -> Vec<Problem> {
     found.gate();
     found.generation();
     found.activation_rules();
+    found.engines();
     found.problems
 }
 
@@ -57,6 +58,11 @@ impl Found<'_> {
         if let Some(gate) = &r.gate {
             all.push(("/gate/baseline/binary_sha256".into(), &gate.baseline.binary_sha256));
             all.push(("/gate/current/binary_sha256".into(), &gate.current.binary_sha256));
+        }
+        if let Some(engines) = &r.engines {
+            all.push(("/engines/text_sha256".into(), &engines.text_sha256));
+            let files = engines.engines.iter().enumerate().filter_map(|(i, engine)| Some((i, engine.file.as_ref()?)));
+            all.extend(files.map(|(i, file)| (format!("/engines/engines/{i}/file/sha256"), &file.sha256)));
         }
         for (field, hash) in all {
             let hex = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -250,6 +256,59 @@ impl Found<'_> {
         let ids = blocks.entries.iter().filter(|entry| !entry.self_pair).map(|entry| entry.kernel.as_str());
         let named = ids.eq(record.rules.iter().map(|rule| rule.activations.name()));
         self.demand(named, format!("{at}/entries"), blocks.entries.len(), "entries, which are not the rules");
+    }
+
+    /// Engines: our own first and once, texts whose margins are those of their ids, turns of engines that answered.
+    fn engines(&mut self) {
+        let Some(record) = &self.receipt.engines else { return };
+        let at = "/engines";
+        self.demand(record.threads > 0, format!("{at}/threads"), record.threads, "not a number of threads");
+        for (i, engine) in record.engines.iter().enumerate() {
+            let at = format!("{at}/engines/{i}");
+            self.demand(engine.own == (i == 0), format!("{at}/own"), engine.own, "but our own program is the first");
+            let twice = record.engines[..i].iter().any(|other| other.name == engine.name);
+            self.demand(!twice, format!("{at}/name"), &engine.name, "names two engines");
+            for (t, text) in engine.truth.iter().flat_map(|truth| &truth.texts).enumerate() {
+                let (at, margins) = (format!("{at}/truth/texts/{t}/margins"), text.margins.len());
+                self.demand(margins == text.right.len(), at, margins, "margins, not one a right id");
+            }
+        }
+        if let Some(turns) = &record.turns {
+            self.engine_turns(record, turns);
+        }
+    }
+
+    fn engine_turns(&mut self, record: &EnginesRecord, turns: &EngineTurns) {
+        let (at, n) = ("/engines/turns", turns.entries.len());
+        self.demand(turns.short > 0, format!("{at}/short"), turns.short, "not a length");
+        self.demand(turns.long > turns.short, format!("{at}/long"), turns.long, "not longer than the short prompt");
+        self.demand(turns.tokens > 1, format!("{at}/tokens"), turns.tokens, "not longer than the short text");
+        self.twin(at, turns.entries.iter().map(|entry| entry.self_pair));
+        for (e, entry) in turns.entries.iter().enumerate() {
+            let at = format!("{at}/entries/{e}/engine");
+            let engine = record.engines.iter().find(|engine| engine.name == entry.engine);
+            let checked = engine.is_some_and(|engine| engine.truth.is_some());
+            self.demand(checked, &at, &entry.engine, "not an engine that was checked");
+            // The first once more, in the last column.
+            let own = engine.is_some_and(|engine| engine.own);
+            let in_place = own == (e == 0 || entry.self_pair) && entry.self_pair == (e > 0 && e + 1 == n);
+            self.demand(in_place, &at, &entry.engine, "but the first and the last are our own program");
+            let again = turns.entries[..e].iter().any(|other| other.engine == entry.engine && !entry.self_pair);
+            self.demand(!again, &at, &entry.engine, "there twice");
+        }
+        for (name, rounds) in [("first", &turns.first), ("text", &turns.text), ("prompt", &turns.prompt)] {
+            let whole = rounds.len() == turns.first.len();
+            self.demand(whole, format!("{at}/{name}"), rounds.len(), "rounds, not as many as of the others");
+            for (i, round) in rounds.iter().enumerate() {
+                self.round(&format!("{at}/{name}/{i}"), round, n);
+            }
+        }
+        let own = turns.own_times.len();
+        self.demand(own == n, format!("{at}/own_times"), own, "columns, not one an entry");
+        for (e, times) in turns.own_times.iter().enumerate() {
+            let whole = times.len() == turns.first.len();
+            self.demand(whole, format!("{at}/own_times/{e}"), times.len(), "times, not one a round");
+        }
     }
 
     /// Turns of token blocks, whoever takes them.

@@ -82,6 +82,81 @@ fn rules_of_activations_follow_from_their_sums_and_rounds() {
     refused("/activation_rules/blocks/entries/1/kernel", "64".into());
 }
 
+/// A receipt of engines is read as it was written, and each figure and status follows from answers and rounds.
+#[test]
+fn engines_follow_from_their_answers_and_rounds() {
+    let mut receipt = Receipt { build: build_info(), ..fixture::engines() };
+    receipt.findings = crate::judge::findings::findings(&receipt);
+    assert!(receipt.findings.iter().any(|f| f.evidence == "/engines"));
+    let (bytes, value) = written(&receipt);
+    check(&bytes).unwrap().require().unwrap();
+    let again = store::parse("again", &bytes).unwrap();
+    assert_eq!(format!("{:?}", again.engines), format!("{:?}", receipt.engines), "the verdicts too");
+    let problems = |field: &str, new: Value| {
+        let mut edited = value.clone();
+        *edited.pointer_mut(field).unwrap_or_else(|| panic!("{field}")) = new;
+        let edited: Receipt = serde_json::from_value(edited).unwrap();
+        check(store::sealed(&edited).unwrap()).unwrap().problems
+    };
+    let refused = |field: &str, new: Value| {
+        let found = problems(&format!("/engines/{field}"), new);
+        assert!(found.iter().any(|p| format!("/engines/{field}").starts_with(&p.field)), "{field}: {found:?}");
+    };
+    for (field, new) in [
+        ("oracles/0/perplexity", 22.0.into()),
+        ("engines/1/truth/score/ln_ratio", 0.0.into()),
+        ("engines/1/truth/score/bound", 0.1.into()),
+        ("engines/3/truth/texts/1/wrong_at", 5.into()),
+        ("engines/1/speed/decode_tokens_per_s", 9000.0.into()),
+        ("engines/1/speed/own_prompt_tokens_per_s", 9000.0.into()),
+        ("engines/1/speed/threads_used", 0.5.into()),
+        ("engines/1/speed/share_of_bound", 0.9.into()),
+        ("engines/1/speed/decode/median", 1.5.into()),
+        ("engines/3/why", "it is right".into()),
+        ("engines/1/status", "crashed".into()),
+        ("engines/3/status", "ok".into()),
+        ("turns/noise_floor", 0.5.into()),
+        // What contradicts itself.
+        ("threads", 0.into()),
+        ("text_sha256", "unknown".into()),
+        ("engines/1/file/sha256", "unknown".into()),
+        ("engines/1/own", true.into()),
+        ("engines/1/name", "tritbench".into()),
+        ("engines/1/truth/texts/0/margins", Value::Array(Vec::new())),
+        ("turns/short", 0.into()),
+        ("turns/long", 16.into()),
+        ("turns/tokens", 1.into()),
+        ("turns/entries/1/engine", "bitnet.cpp".into()),
+        ("turns/entries/1/engine", "nobody".into()),
+        ("turns/entries/2/engine", "ik_llama.cpp".into()),
+        ("turns/entries/3/engine", "litespark".into()),
+        ("turns/entries/0/engine", "litespark".into()),
+        ("turns/text/4/order/0", 3.into()),
+        ("turns/text/4/ns", Value::Array(Vec::new())),
+        ("turns/prompt", Value::Array(Vec::new())),
+        ("turns/first/0/ns/1", 0.into()),
+        ("turns/own_times", Value::Array(Vec::new())),
+        ("turns/own_times/1", Value::Array(Vec::new())),
+    ] {
+        refused(field, new);
+    }
+    // One edited sample, even where digests were made anew: what follows from it is named.
+    for (field, follows) in [
+        ("/engines/turns/text/3/ns/1", "/engines/engines/1/speed/"),
+        ("/engines/turns/own_times/1/3/text_decode_ns", "/engines/engines/1/speed/own_decode_tokens_per_s"),
+        ("/engines/engines/1/truth/score/nats_per_token", "/engines/engines/1/truth/score/ln_ratio"),
+        ("/engines/engines/1/truth/texts/0/ids/0", "/engines/engines/1/truth/texts/0/wrong_at"),
+    ] {
+        let found = problems(field, 7.into());
+        assert!(found.iter().any(|problem| problem.field.starts_with(follows)), "{field}: {found:?}");
+    }
+    // And where they were not, the part itself.
+    let mut edited = value.clone();
+    *edited.pointer_mut("/engines/turns/first/2/ns/2").unwrap() = 7.into();
+    let found = check(edited.to_string()).unwrap().problems;
+    assert!(found[0].field.starts_with("/engines"), "{found:?}");
+}
+
 #[test]
 fn the_fixtures_hold() {
     for file in fixture::FILES {

@@ -89,6 +89,9 @@ pub struct EngineRecord {
     /// What the gate asked and got; absent where it never answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<TruthRecord>,
+    /// Bytes of weights that a decoded id reads, from the file that the engine read; 0 where unknown.
+    #[serde(default)]
+    pub bytes_per_token: u64,
     /// Peak of its resident memory in bytes, its children included, as the system counts it; 0 where unknown.
     #[serde(default)]
     pub peak_memory_bytes: u64,
@@ -249,8 +252,6 @@ pub struct EngineSpeed {
     pub own_prompt_tokens_per_s: Option<f64>,
     /// CPU time over wall time of the requests of `text`: threads that really ran.
     pub threads_used: f64,
-    /// Bytes of weights that a decoded id reads, from the file that the engine read.
-    pub bytes_per_token: u64,
     /// Share of what the machine's read bandwidth allows for these bytes; absent where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_of_bound: Option<f64>,

@@ -1,0 +1,11 @@
+//! Engines: which of them is right, and what the turns of those say of their speed.
+
+mod speed;
+mod status;
+mod truth;
+mod words;
+
+pub use speed::{fill, samples};
+pub use status::{ranked, statuses, summarize};
+pub use truth::{TIE, bound, likeliest_mistake, oracle, truth_status, wrong_at};
+pub use words::{perplexity, sentence};
