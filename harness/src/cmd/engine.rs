@@ -15,6 +15,7 @@ use crate::scenario::Scenario;
 use crate::words;
 use clap::{Args, Subcommand};
 use receipt::judge::bound::Reads;
+use receipt::judge::sequential;
 use receipt::judge::engines as judge;
 use receipt::{EngineRecord, Receipt, RowStatus, Rule};
 use serde::Serialize;
@@ -141,7 +142,7 @@ fn check(args: &CheckArgs, out: &Output) -> Result<()> {
     let model = args.model.clone().or(scenario.model).unwrap_or_else(|| "builtin".into());
     let loaded = load(&model, None, &machine)?;
     let asked = scenario.engines.unwrap_or_default();
-    let rule = Rule::new(receipt::judge::sequential::DELTA, "round", &[], asked.rounds, 1);
+    let rule = Rule::new(sequential::DELTA, "round", &[asked.rounds], asked.rounds, 1);
     let plan = Plan {
         engines: &[Selected { definition, left_out: None }],
         asked: &asked,

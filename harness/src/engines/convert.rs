@@ -158,7 +158,7 @@ impl Source<'_> {
             // A folder: the hash of its files' hashes, by name.
             several => sha256_hex(several.join("\n").as_bytes()),
         };
-        let bytes_per_token = match Gguf::open(path, model::gguf::Reading::default()) {
+        let bytes_per_token = match Gguf::open(path) {
             Ok(gguf) => read_a_token(&gguf),
             // A format that this program does not read: all of it, as if the embedding were its head.
             Err(_) => bytes,

@@ -15,7 +15,7 @@ mod revision;
 mod run;
 mod scratch;
 mod sides;
-mod wait;
+pub mod wait;
 
 pub use baseline::{Baseline, Store};
 pub use builds::build as build_revision;

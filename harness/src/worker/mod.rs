@@ -13,7 +13,7 @@ pub mod control;
 #[cfg(target_os = "linux")]
 mod guest;
 mod libraries;
-mod log;
+pub mod log;
 mod old;
 pub mod parent;
 mod product;

@@ -5,10 +5,11 @@ use crate::engines::run::{Plan, measure};
 use crate::error::Result;
 use crate::interrupt;
 use crate::load_model::Head;
-use crate::measure::records;
 use crate::output::note;
 use crate::progress::Progress;
-use receipt::judge::engines as judge;
+use receipt::Rule;
+use receipt::judge::bound::Reads;
+use receipt::judge::{engines as judge, sequential};
 
 /// Asks all engines of the run, and lets those that are right take turns.
 pub fn part(run: &mut Run<'_>) -> Result<()> {
@@ -19,7 +20,9 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
     }
     let asked = run.plan.scenario.engines.clone().unwrap_or_default();
     let comparisons = engines.iter().filter(|engine| engine.left_out.is_none()).count().saturating_sub(1);
-    let rule = run.receipt.rule.clone().unwrap_or_else(|| records::rule(comparisons.max(1)));
+    // Each is compared with our own program, in decoding and in the prompt, and looked at once.
+    let comparisons = 2 * comparisons.max(1);
+    let rule = Rule::new(sequential::DELTA, "round", &[asked.rounds], asked.rounds, comparisons);
     let plan = Plan {
         engines,
         asked: &asked,
@@ -28,11 +31,12 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
         head_bits: head_bits(run.plan.texts.head),
         seed: run.receipt.settings.seed,
         rule: &rule,
+        timed: true,
     };
     let progress = Progress::start("engines", 1);
     let mut record = measure(bench.loaded, &plan, |what| progress.say(what))?;
     drop(progress);
-    judge::summarize(&mut record, &judge::Machine::of(&run.receipt));
+    judge::summarize(&mut record, Reads::of(&run.receipt));
     for engine in record.engines.iter().filter(|engine| !engine.status.is_ok()) {
         note(format!("engine {}: {}: {}", engine.name, engine.status, engine.why));
     }
