@@ -34,7 +34,7 @@ fn encode(bytes: &[u8]) -> String {
 fn decode(text: &str) -> Result<Vec<u8>, String> {
     let digits = text.trim_end_matches('=');
     let padding = text.len() - digits.len();
-    if text.len() % 4 != 0 || padding > 2 {
+    if !text.len().is_multiple_of(4) || padding > 2 {
         return Err(format!("{} characters are no base64: they come by four, the last two may be =", text.len()));
     }
     let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);

@@ -210,6 +210,30 @@ mod tests {
         assert_eq!(likeliest(3.6, 2.8672, &found), None, "{found:?}");
     }
 
+    /// A model of another architecture, of random weights: each mistake that it allows changes its loss.
+    #[test]
+    fn mistakes_are_those_that_the_model_allows() {
+        let spec = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/model/tiny/llama.gguf");
+        let machine = Machine::for_tests(CpuFeatures::detect());
+        let model = open(spec).expect("committed");
+        let bos = model.tokenizer.facts.bos.expect("it has one");
+        let tokens: Vec<u32> = [bos].into_iter().chain((0..64).map(|i| 300 + 7 * i)).collect();
+        let text = Text { tokens: &tokens, window: 21, max_windows: 3 };
+        let right = Oracle::new(&model, &machine, 16).expect("runs").score(text).expect("scores").nats_per_token;
+        let found = all(spec, &machine, 16, text).expect("scored");
+        let words: Vec<&str> = found.iter().map(|mistake| &mistake.mistake[..]).collect();
+        let want = [
+            "relu squared instead of SiLU",
+            "rotary pairs of halves of a head (NeoX) instead of neighbours",
+            "scales taken for their reciprocals",
+            "codes read as -2, -1, 1 and 2",
+            "BOS in place of the first id of each window (add_bos_token)",
+            "no BOS before the text",
+        ];
+        assert_eq!(words, want);
+        assert!(found.iter().all(|mistake| mistake.nats_per_token != right), "{right}: {found:?}");
+    }
+
     #[test]
     fn one_is_named_only_where_it_alone_fits() {
         let known = [mistake("SiLU", 3.4732), mistake("reciprocal", 3.36), mistake("arm", 8.48)];
