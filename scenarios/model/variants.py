@@ -13,19 +13,20 @@ another order.
 import argparse
 import json
 import pathlib
-import re
 import sys
 import tempfile
 from typing import NamedTuple
 
 import numpy as np
 
+import golden
 import readings
 import tiny
 from bpe import Tokenizer
+from golden import dump, held_out
 from hf_folder import write_folder
 from oracle import Oracle
-from small_model import HERE, grouped, read, sha256, small_model, with_row_scales, write
+from small_model import HERE, grouped, sha256, small_model, with_row_scales, write
 
 EXPECTED = HERE / "variants.json"
 PROMPTS = ("ROMEO:", "First Citizen:\nBefore we proceed", "What is 2+2?")
@@ -110,9 +111,7 @@ class Judge:
 
     def __init__(self):
         self.tokenizer = Tokenizer(HERE / "tokenizer.json")
-        text = (HERE / "shakespeare.txt").read_text()
-        self.text = text[int(len(text) * 0.95):][:24000]
-        self.tokens = self.tokenizer.encode(self.text)
+        self.tokens = self.tokenizer.encode(held_out((HERE / "shakespeare.txt").read_text()))
 
     def rule(self):
         return dict(text="the first 24000 bytes of the last 5% of shakespeare.txt", tokens=len(self.tokens),
@@ -206,31 +205,8 @@ def differences(found, expected, where=""):
         yield f"{where}: {found} and not {expected}"
 
 
-def dump(path, value):
-    """JSON with lists of numbers on one line."""
-    text = json.dumps(value, indent=1, allow_nan=False)
-    one_line = lambda numbers: re.sub(r"\s+", " ", numbers.group()).replace("[ ", "[").replace(" ]", "]")
-    text = re.sub(r"\[[-\d.,e\s]+\]", one_line, text)
-    path.write_text(text + "\n")
-
-
-def golden_differences():
-    """Whether the oracle still gives golden.json for the built-in file, whose scales are float32. Those figures were
-    made with an epsilon of 1e-5, the file has the float32 next to it: hence the tolerances.
-    """
-    golden, judge = json.loads((HERE / "golden.json").read_text()), Judge()
-    oracle = read(HERE / "shakespeare-ternary.gguf", {36: "i2_s"}).oracle()
-    found = perplexity(oracle, judge.tokens, WINDOW, None)
-    if abs(found / golden["perplexity"]["perplexity"] - 1) > 1e-6:
-        yield f"golden.json: perplexity {found}"
-    for case in golden["cases"]:
-        last = oracle.logits(judge.tokenizer.encode(case["prompt"]))[-1]
-        if np.abs(last - case["logits_last"]).max() > 1.01e-5:
-            yield f"golden.json: logits after {case['prompt']!r}"
-
-
 def check(names):
-    lines = list(golden_differences())
+    lines = list(golden.differences())
     with tempfile.TemporaryDirectory() as out:
         found = measure(pathlib.Path(out), names)
         found["tiny"] = tiny.measure(pathlib.Path(out))

@@ -30,6 +30,13 @@ pub struct Golden {
     pub text: Option<String>,
 }
 
+impl Golden {
+    /// How many tokens go through the model: all but the last one that is generated.
+    pub fn positions(&self) -> usize {
+        self.prompt_ids.len() + self.token_ids.len().saturating_sub(1)
+    }
+}
+
 /// The perplexity that a model should have on a text.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -101,7 +108,7 @@ struct Rule {
     warning: String,
 }
 
-/// golden.json as `scenarios/model/export.py` writes it.
+/// golden.json as `scenarios/model/golden.py` writes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GoldenFile {
@@ -209,8 +216,14 @@ mod tests {
         assert!((p.value - 23.04216).abs() < 1e-4);
         for golden in &model.goldens {
             let lengths = [golden.margins.as_ref().unwrap().len(), golden.logits_last.as_ref().unwrap().len()];
-            assert_eq!((golden.token_ids.len(), lengths), (24, [24, 1024]));
+            // As many ids as the context of 512 has room for.
+            let ids = 24.min(512 - golden.prompt_ids.len() + 1);
+            assert_eq!((golden.token_ids.len(), lengths), (ids, [ids, 1024]));
+            assert!(golden.positions() <= 512);
         }
+        let lengths: Vec<usize> = model.goldens.iter().map(|golden| golden.prompt_ids.len()).collect();
+        assert_eq!(lengths, [2, 11, 7, 1, 63, 64, 65, 128, 512]);
+        assert!(model.goldens[4..].iter().all(|golden| builtin::held_out_text().starts_with(&golden.prompt)));
         let model = published();
         assert_eq!((model.goldens.len(), &model.stop_ids[..]), (3, &[128009][..]));
         assert_eq!(model.perplexity.unwrap().value, 17.109);

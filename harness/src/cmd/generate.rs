@@ -7,6 +7,7 @@ use crate::files::{check_named, write_named};
 use crate::load_model::{Head, Loaded, Reading, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};
 use crate::measure::bench::{Bench, room, room_for_answer};
+use crate::measure::own_threads::process_time;
 use crate::measure::ready::{Lengths, Ready, ready};
 use crate::measure::{head, records};
 use crate::model_spec::LayoutArgs;
@@ -26,6 +27,7 @@ use receipt::{
     SparseFfnRecord,
 };
 use serde::Serialize;
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -170,6 +172,13 @@ struct Report {
     time_to_first_token_ms: Option<f64>,
     prefill_tokens_per_s: f64,
     decode_tokens_per_s: f64,
+    /// CPU time of all threads over the prompt; divided by the wall time, how many of them ran. Absent where the system
+    /// does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefill_cpu_ms: Option<f64>,
+    /// The same from there to the end of the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decode_cpu_ms: Option<f64>,
     phases_ms: PhasesMs,
     forward_ms: ForwardMs,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -266,16 +275,20 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let lengths = Lengths { prompt: prompt.len(), answer: args.max_tokens, context: capacity };
     let Ready { mut decoder, prefill } = ready(&mut bench, selection.kernel, &policy, args.model.dense, lengths)?;
     let again = request.clone();
+    let prompted = Cell::new(None);
     let mut session = Session::new(&mut decoder, request)?;
+    session.when_prompted(|| prompted.set(process_time()));
     if args.logits {
         session.keep_prompt_logits();
     }
     let mut written = Ok(());
+    let begun = process_time();
     let generation = session.run(interrupt::flag(), &mut |text| {
         if !args.model.json && written.is_ok() {
             written = out.text(text);
         }
     })?;
+    let ended = process_time();
     written?;
     if deterministic && generation.stop_reason != StopReason::Interrupted {
         let repeated = Session::new(&mut decoder, again)?.run(interrupt::flag(), &mut |_| {})?;
@@ -296,6 +309,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         time_to_first_token_ms: generation.first_token.map(|t| t.as_secs_f64() * 1e3),
         prefill_tokens_per_s: generation.prefill_tokens_per_s(),
         decode_tokens_per_s: generation.decode_tokens_per_s(),
+        prefill_cpu_ms: cpu_ms(begun, prompted.get()),
+        decode_cpu_ms: cpu_ms(prompted.get(), ended),
         phases_ms: records::phases_ms(&generation.times),
         forward_ms: records::forward_ms(&generation.times),
         token_ids: generation.token_ids,
@@ -334,6 +349,11 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),
         _ => Ok(()),
     }
+}
+
+/// Milliseconds between two readings of the CPU time.
+fn cpu_ms(from: Option<Duration>, to: Option<Duration>) -> Option<f64> {
+    Some(to?.saturating_sub(from?).as_secs_f64() * 1e3)
 }
 
 fn sampling(args: &GenerateArgs) -> Result<Sampling> {

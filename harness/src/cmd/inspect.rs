@@ -7,14 +7,15 @@ use crate::interrupt;
 use crate::load_model::{self, Head};
 use crate::machine::MachineArgs;
 use crate::measure::bench::Bench;
-use crate::measure::generation::check_golden;
+use crate::measure::generation::{asked_of, check_golden};
 use crate::model_spec::LayoutArgs;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use clap::Args;
 use kernels::CodeTable;
 use model::inspect::{Inspection, inspect};
-use receipt::GoldenCheck;
+use model::known::Golden;
+use receipt::{GoldenCheck, figures};
 use serde::Serialize;
 
 /// Flags of `model inspect`.
@@ -103,7 +104,7 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
     let loaded = load_model::load(spec, None, &machine)?;
     let machine = machine.suit(args, loaded.record.ternary_weights);
     let Some(known) = loaded.known.as_ref().filter(|k| !k.goldens.is_empty()) else { return Ok(None) };
-    let capacity = known.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(1);
+    let capacity = known.goldens.iter().map(Golden::positions).max().unwrap_or(1);
     let kernels = machine.kernels_for(able::needs(&loaded.model, &machine)?);
     let progress = Progress::start("checking known answers", kernels.len() as u64);
     let mut bench = Bench::new(&loaded, &machine, Some(Head::F16), interrupt::flag());
@@ -111,7 +112,7 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
     for (done, kernel) in kernels.into_iter().enumerate() {
         progress.set(done as u64);
         let mut decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(capacity).build()?;
-        let goldens = known.goldens.iter().map(|golden| {
+        let goldens = asked_of(kernel.descriptor().family(), &known.goldens).map(|golden| {
             interrupt::check("interrupted while checking known answers")?;
             check_golden(&mut decoder, golden, interrupt::flag())
         });
@@ -133,7 +134,7 @@ fn goldens_table(checked: &[KernelGoldens]) -> String {
         k.goldens.iter().map(|g| {
             let verdict = if g.passed { "equal" } else { "DIFFERENT" };
             let compared = format!("{} of {}", g.compared, g.expected.len());
-            vec![k.kernel.clone(), format!("{:?}", g.prompt), compared, verdict.into()]
+            vec![k.kernel.clone(), figures::prompt(&g.prompt), compared, verdict.into()]
         })
     });
     format!("known answers\n{}", table(&["kernel", "prompt", "ids compared", "verdict"], &[2], rows))

@@ -3,7 +3,7 @@
 
 use super::bench::{Bench, room};
 use super::blocks::{self, Broken, Column};
-use super::generation::{Said, Speaker, as_round, check_golden, greedy, same_ids, summarize};
+use super::generation::{Said, Speaker, as_round, asked_of, check_golden, greedy, same_ids, summarize};
 use super::plays::{Theirs, Who};
 use super::records;
 use super::rounds::{ThreadUsage, orders};
@@ -179,7 +179,7 @@ impl<'p, 'm> Texts<'p, 'm> {
 
     /// Tokens of the longest of the text and the known answers.
     fn most_room(&self) -> usize {
-        let longest = self.plan.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max();
+        let longest = self.plan.goldens.iter().map(Golden::positions).max();
         self.room.max(longest.unwrap_or(0))
     }
 
@@ -376,8 +376,9 @@ impl<'p, 'm> Texts<'p, 'm> {
             let family = operation::family(kernel.descriptor().family());
             let speaker = Speaker { kernel: kernel.id().into(), family, bytes_per_token };
             let Some(record) = summarize(speaker, runs) else { continue };
+            let asked: Vec<&Golden> = asked_of(kernel.descriptor().family(), self.plan.goldens).collect();
             let (kernel, sparse_ffn) = (player.id(), player.decoder.sparse().map(records::sparse_ffn));
-            let goldens = known_answers(bench, self.plan.goldens, &mut player.decoder)?;
+            let goldens = known_answers(bench, &asked, &mut player.decoder)?;
             records.push(GenerationKernel { kernel, sparse_ffn, goldens, prefill: player.decision.take(), ..record });
         }
         Ok(records)
@@ -400,7 +401,11 @@ impl Texts<'_, '_> {
 }
 
 /// Checks the known answers with the f16 head, which they were made with. None after an interrupt.
-fn known_answers<'m>(bench: &mut Bench<'m>, goldens: &[Golden], decoder: &mut Decoder<'m>) -> Result<Vec<GoldenCheck>> {
+fn known_answers<'m>(
+    bench: &mut Bench<'m>,
+    goldens: &[&Golden],
+    decoder: &mut Decoder<'m>,
+) -> Result<Vec<GoldenCheck>> {
     if goldens.is_empty() || bench.stopped() {
         return Ok(Vec::new());
     }

@@ -20,7 +20,8 @@ impl Busy {
     pub fn over<R>(&mut self, stretch: impl FnOnce() -> R) -> R {
         let (wall, cpu) = (Instant::now(), process_time());
         let made = stretch();
-        self.cpu += process_time().saturating_sub(cpu);
+        // Libraries are loaded on Linux only, which says.
+        self.cpu += process_time().zip(cpu).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before));
         self.wall += wall.elapsed();
         made
     }
@@ -37,16 +38,17 @@ impl Busy {
     }
 }
 
+/// CPU time of all threads of this process so far; none where the system does not say.
 #[cfg(target_os = "linux")]
-fn process_time() -> Duration {
+pub fn process_time() -> Option<Duration> {
     use nix::time::{ClockId, clock_gettime};
-    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).ok().map(Duration::from)
 }
 
-/// Zero: libraries are loaded on Linux only.
+/// CPU time of all threads of this process so far; none where the system does not say.
 #[cfg(not(target_os = "linux"))]
-fn process_time() -> Duration {
-    Duration::ZERO
+pub fn process_time() -> Option<Duration> {
+    None
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A kernel of a library that generates whole texts: its process has the model, and this one the clock.
 
 use super::bench::Bench;
-use super::generation::{Said, Speaker, held, same_ids, summarize};
+use super::generation::{Said, Speaker, asked_of, held, same_ids, summarize};
 use crate::error::{Error, Result};
 use crate::guests::{Failed, Guests, Process, excuse};
 use crate::load_model::Head;
@@ -99,7 +99,7 @@ impl Foreign {
         if !goldens.is_empty() {
             process.voice(&JobVoice { head: Head::F16, ..self.job.clone() })?;
         }
-        for golden in goldens {
+        for golden in asked_of(self.family, goldens) {
             let (prompt, max_tokens) = (golden.prompt_ids.clone(), golden.token_ids.len());
             let job = JobComposition { prompt, max_tokens, stop_ids: Vec::new(), stop_at_eos: false, timeout_s: None };
             let (composed, _) = process.compose(&job)?;

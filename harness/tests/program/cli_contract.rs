@@ -107,6 +107,27 @@ const GENERATE_FIELDS: &str = "integers: prompt_ids token_ids
          number: forward_ms.attention forward_ms.attn_out forward_ms.gate_up forward_ms.down forward_ms.norms
          number: forward_ms.activation_quant";
 
+/// CPU time is of the whole process, and of each phase what was computed in it. A longer phase has more of it, however
+/// busy the machine is.
+#[test]
+#[cfg(target_os = "linux")]
+fn generate_says_the_cpu_time_of_prompt_and_decode() {
+    let times = |prompt: &str, tokens: usize| {
+        let args = format!("generate --json --ignore-eos --kernel scalar-i8 --threads 1 --max-tokens {tokens}");
+        let report = json(&[&args.words()[..], &["--prompt".into(), prompt.into()]].concat()[..]);
+        let number = |name: &str| report[name].as_f64().expect("a number");
+        let wall_ms = list(&report, "prompt_ids").len() as f64 / number("prefill_tokens_per_s") * 1e3;
+        let (prefill, decode) = (number("prefill_cpu_ms"), number("decode_cpu_ms"));
+        // One thread computes no longer than the clock runs; the clocks are read one after the other.
+        assert!(prefill > 0.0 && prefill < wall_ms * 1.25 + 2.0, "{prefill} ms of CPU time in {wall_ms} ms");
+        (prefill, decode)
+    };
+    let (prefill, decode) = times(&"What is 2+2? ".repeat(24), 1);
+    assert!(prefill > 5.0 * decode, "a prompt of 24 lines took {prefill} ms, a token after it {decode} ms");
+    let (prefill, decode) = times("First", 48);
+    assert!(decode > 5.0 * prefill, "a prompt of one id took {prefill} ms, 47 more {decode} ms");
+}
+
 #[test]
 fn generate() {
     let folder = Folder::new();

@@ -5,7 +5,7 @@ use crate::gate_words::{Weight, outcome_word, speeds, weight};
 use receipt::judge::coverage;
 use receipt::judge::gate::{accepted, title as gate_title, tokens_per_s};
 use receipt::titles::{cell_of_a_run, other_rule};
-use receipt::{Outcome, Receipt, RowStatus, Status, Verdict};
+use receipt::{Outcome, Receipt, RowStatus, Status, Verdict, figures};
 
 /// The result of a case: passed, undecided, failed or skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub fn cases(receipt: &Receipt) -> Vec<Case> {
             } else {
                 State::Failed(format!("ids {:?}, expected {:?}", golden.got, golden.expected))
             };
-            let name = format!("{} {} {:?}", kernel.kernel, i + 1, golden.prompt);
+            let name = format!("{} {} {}", kernel.kernel, i + 1, figures::prompt(&golden.prompt));
             case("known answers", name, state, format!("{} ids compared", golden.compared))
         }));
     }

@@ -28,9 +28,9 @@ pub fn section(receipt: &Receipt) -> Section {
     let mut section = section.note(setup(g) + ". Speed of whole text: not to be compared with a kernel's own.");
     for (k, missed) in g.kernels.iter().flat_map(|k| k.goldens.iter().filter(|c| !c.passed).map(move |c| (k, c))) {
         section = section.warn(format!(
-            "Known answer missed by {} for “{}”: expected {}, got {} ({} steps compared).",
+            "Known answer missed by {} for {}: expected {}, got {} ({} steps compared).",
             k.kernel,
-            missed.prompt,
+            figures::prompt(&missed.prompt),
             ids(&missed.expected),
             ids(&missed.got),
             missed.compared

@@ -140,7 +140,7 @@ mod tests {
         let found = inspect(&builtin::open().unwrap()).unwrap();
         assert!(found.checks.len() == 4 && found.checks.iter().all(|c| c.ok), "{:?}", found.checks);
         assert_eq!(found.totals.ternary_weights, 3 * (2 * 512 * 512 + 2 * 512 * 128 + 3 * 512 * 1024));
-        assert_eq!(found.known.as_ref().unwrap().goldens, 3);
+        assert_eq!(found.known.as_ref().unwrap().goldens, 9);
         let tensor = found.tensors.iter().find(|t| t.info.name == "blk.0.ffn_up.weight").unwrap();
         let ternary = tensor.ternary.as_ref().unwrap();
         assert!((ternary.minus + ternary.zero + ternary.plus - 1.0).abs() < 1e-9 && ternary.scale.unwrap() > 0.0);

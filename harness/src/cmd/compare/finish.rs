@@ -9,7 +9,7 @@ use crate::runs;
 use receipt::judge::amdahl::AmdahlRow;
 use receipt::judge::findings::findings;
 use receipt::judge::{amdahl, claims, rows};
-use receipt::{Family, Outcome, RECEIPT_FILE, Receipt, RowStatus, Status, Verdict, VerifyRecord, titles};
+use receipt::{Family, Outcome, RECEIPT_FILE, Receipt, RowStatus, Status, Verdict, VerifyRecord, figures, titles};
 use reports::export;
 use serde::Serialize;
 use std::path::Path;
@@ -96,7 +96,7 @@ fn checks(receipt: &Receipt) -> Result<()> {
     }
     let kernels = receipt.generation.iter().flat_map(|g| &g.kernels);
     let failed = kernels.flat_map(|k| k.goldens.iter().filter(|g| !g.passed).map(move |g| (k, g)));
-    let failed: Vec<String> = failed.map(|(k, g)| format!("{} on {:?}", k.kernel, g.prompt)).collect();
+    let failed: Vec<String> = failed.map(|(k, g)| format!("{} on {}", k.kernel, figures::prompt(&g.prompt))).collect();
     if !failed.is_empty() {
         return Err(Error::failed(format!("known answers are not reproduced: {}", failed.join("; "))));
     }

@@ -4,7 +4,7 @@ mod number;
 mod ratio;
 
 pub use number::{
-    bytes, cut, duration, duration_or_none, integer, label, measured, median, mib, number, percent, plain, ratio,
-    run_time, short_hash,
+    bytes, cut, duration, duration_or_none, integer, label, measured, median, mib, number, percent, plain, prompt,
+    ratio, run_time, short_hash,
 };
 pub use ratio::{SIGNS, interval, judged, ratio_with_interval};

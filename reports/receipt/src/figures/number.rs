@@ -131,6 +131,15 @@ pub fn label(text: &str, limit: usize) -> String {
     text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// A prompt in quotes; of a long one the beginning and how long it is, which tells it from others that begin alike.
+pub fn prompt(text: &str) -> String {
+    let short = label(text, 40);
+    match text.chars().count() {
+        long if short != text => format!("{short:?} ({long} characters)"),
+        _ => format!("{short:?}"),
+    }
+}
+
 /// Median of the finite values, if there are any.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut v: Vec<f64> = values.into_iter().filter(|x| x.is_finite()).collect();
@@ -142,6 +151,14 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prompts_that_begin_alike_have_names_of_their_own() {
+        assert_eq!(prompt("First Citizen:\nBefore we proceed"), r#""First Citizen:\nBefore we proceed""#);
+        let (long, longer) = ("ab".repeat(30), "ab".repeat(31));
+        assert_eq!(prompt(&long), format!("\"{}a…\" (60 characters)", "ab".repeat(19)));
+        assert_ne!(prompt(&long), prompt(&longer));
+    }
 
     #[test]
     fn numbers_keep_three_digits() {

@@ -1,7 +1,7 @@
 //! Statements in words, computed from a receipt's numbers. What the numbers do not decide is said to be undecided.
 
 use super::{engines, rows, rules};
-use crate::figures::{integer, mib, ratio, ratio_with_interval};
+use crate::figures::{integer, mib, prompt, ratio, ratio_with_interval};
 use crate::record::{
     Family, Finding, GenerationKernel, GenerationRecord, MicroCell, Operation, Receipt, Residency, RowStatus,
     SparseFfnRecord,
@@ -221,7 +221,7 @@ fn goldens(receipt: &Receipt) -> Option<Finding> {
         return None;
     }
     let failed: Vec<String> =
-        checks().filter(|(_, g)| !g.passed).map(|(k, g)| format!("{} on {:?}", k.kernel, g.prompt)).collect();
+        checks().filter(|(_, g)| !g.passed).map(|(k, g)| format!("{} on {}", k.kernel, prompt(&g.prompt))).collect();
     let kernels = generation.kernels.iter().filter(|k| !k.goldens.is_empty()).count();
     let with = if receipt.head_effect.is_some() { " with the f16 head" } else { "" };
     let (title, text) = if failed.is_empty() {
