@@ -50,13 +50,14 @@
 //! 3 * 128 * 256, and the sum less that of the activations is below 2^24: f32 holds it exactly.
 
 mod block;
+mod gemm;
 mod per128;
 mod per32;
 
 use self::block::{Scales, for_each_panel, four_times, load, planes, sums};
 use crate::activation::ActivationRule;
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemvGroups, KernelDescriptor};
+use crate::descriptor::{Gemm, GemmGroups, GemvGroups, KernelDescriptor};
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, LAYOUT, ROWS};
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, with_prefetch};
@@ -69,6 +70,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2.with(CpuFeatures::FMA),
     multiply: Some("maddubs-ymm"),
     tile: (ROWS, 1),
+    gemm: Some(Gemm::Groups(gemm)),
     builds_on: Some("scalar-groups"),
     summary: "eight rows interleaved, planes that belong to one group: scaled where int16 sums are widened anyway",
     prefetches: &Prefetch::ALL,
@@ -83,6 +85,11 @@ fn gemv(args: GemvGroups<'_>) {
         ActivationRule::Per128 | ActivationRule::Per256 => by_group::<true>(args),
         ActivationRule::Per32 => per32::gemv(args),
     }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn gemm(args: GemmGroups<'_, '_>) {
+    gemm::gemm(args, gemv);
 }
 
 /// Units that are whole groups, whose activations have a scale of their own if `SCALED`.
