@@ -29,11 +29,6 @@
 //! widened twice as often. Leaving the 4 in the scales instead of shifting it out is one operation less, and wrong in
 //! the last bit where a sum is subnormal, which f32 scales allow.
 //!
-//! Nor a product for batches. Two forms of 8 rows x 8 tokens, with all planes at the bottom of their bytes and one
-//! int16 sum a token, ran in L2 at 1.15 to 1.31 of token by token where a unit has 128 weights or more, and at 0.9 to
-//! 1.0 with groups of 64 and by the rule of 32: a token's f32 sums do not stay in registers. That of `avx2-i8-tile8`,
-//! which has none, gains 1.4.
-//!
 //! # What the compiler makes of it
 //! As written, LLVM (Rust 1.95) adds the products of a block in an order of its own, a plane at a time: it keeps the
 //! shifted bytes of five registers on the stack meanwhile, reads masks from memory, and asks ahead for the whole block

@@ -23,10 +23,11 @@
 //! # Exact
 //! `vpdpbusd` does not saturate. Sums of plane p are 4^p times too large, and no plane of a unit has more than 128
 //! weights: the bound is asserted below. The shifts drop zeros. The sum of a unit is within 4 * 128 * 256: f32 holds it
-//! exactly. That argument is about lanes and not about instructions, so the loop is written once, as macros over a
-//! module of lane operations, and compiled three times: with the instructions, and in the tests with a model in plain
-//! Rust that traps on overflow and with AVX-512's encoding of the instruction. So the loop passes the conformance suite
-//! on machines without AVX-VNNI; on those with it the suite runs the instructions.
+//! exactly. That argument is about lanes and not about instructions, so both loops, of decode and of the product for
+//! batches, are written once, as macros over a module of lane operations, and compiled three times: with the
+//! instructions, and in the tests with a model in plain Rust that traps on overflow and with AVX-512's encoding of the
+//! instruction. So they pass the conformance suite on machines without AVX-VNNI; on those with it the suite runs the
+//! instructions.
 //!
 //! # What the compiler makes of it
 //! Eight sums, four masks, the codes, an activation and a masked plane are the 16 registers there are: in the loops

@@ -1,25 +1,29 @@
 //! The prefill half of `avxvnni-groups`: the same packed weights times a batch of tokens.
 //!
-//! A tile is 16 rows in two registers by up to [`TOKENS`] tokens. A line is loaded and a plane of it masked once for
-//! all tokens of the tile, and an activation is broadcast once for both registers. As in `avx512-vnni-groups` a unit is
-//! one plane of some lines, or several planes; planes stay in place, sums begin at minus the sum of their activations,
-//! and a line is read once for each of its planes, from the first-level cache.
+//! A tile is 16 rows in two registers by 6 or 4 tokens. A line is loaded and a plane of it masked once for all tokens
+//! of the tile, and an activation is broadcast once for both registers. As in `avx512-vnni-groups` a unit is one plane
+//! of some lines, or several planes; planes stay in place, sums begin at minus the sum of their activations, and a line
+//! is read once for each of its planes, from the first-level cache.
 //!
-//! Per 64 weights and token, a quarter of a line: 1 broadcast load, 2 `vpdpbusd`, and of the 6 tokens' share 1/3 `and`
+//! Per 64 weights and token, a quarter of a line: 1 broadcast load, 2 `vpdpbusd`, and of what 6 tokens share 1/3 `and`
 //! with its load: 3 1/3 where decode has 5 1/2. The f32 sums of the tokens do not stay in registers beside the sums of
 //! integers: where a unit ends, each register of a token has a conversion, a fused multiply-add with a load, and a
-//! store. Where a group has several units, two f32 sums a token wait there, and six tokens would cost more than the
-//! masks save: such a batch goes in tiles of four.
+//! store. Where a group has several units, a token has two f32 sums a register, which go through memory; by 32, every
+//! eight lines, that costs six tokens more than the masks save, so such a batch goes in tiles of four.
 //!
-//! Worked out from the code, instructions per unit and token, of 16 rows: groups of 128 by token 138 where decode has
-//! 229, by blocks of 128 147; by 32, for a fourth of the weights, 56 where decode has 74. A token that is left over is
-//! decoded: a tile of one has more instructions than that.
+//! Tokens that are left over, three at most, are decoded: a tile of two, with two sets of sums to keep the dot-product
+//! units busy, ran at 1.02 to 1.08 of that, and one of a token has more instructions.
+//!
+//! No CPU with AVX-VNNI was at hand. On an AMD EPYC (family 25 model 17) the same loop with `vpdpbusd` as AVX-512
+//! encodes it, and no other AVX-512, runs in L2 (1024 x 2560, 48 tokens, medians of nine rounds in turn on a loaded
+//! machine) at 1.25 to 1.33 of the speed of token by token by every rule and group, at up to 211 GMAC/s of the 236 that
+//! two `vpdpbusd` a cycle are (by 32 160 to 167); four tokens at 1.14 to 1.31.
 //!
 //! # What the compiler makes of it
 //! Twelve sums, the two registers of a plane, an activation and a mask are the 16 registers there are. The loop over
-//! two lines has 24 `vpdpbusd` in 46 instructions, no spill and no move; its masks come from memory in two of four
-//! `and`. A first form, which took units in order and found plane and line of each by division, spent more on where a
-//! unit ends than on its products by 32; the planes in an outer loop, with counters, halved that.
+//! two lines has 24 `vpdpbusd` in 46 instructions, no store to the stack and no move; two of its four `and` read their
+//! mask from memory. A first form, which took units in order and found plane and line of each by division, had as many
+//! instructions where a unit of 32 ends as in its products; planes in an outer loop, with counters, need half of them.
 
 use super::instructions;
 use crate::descriptor::GemmGroups;
@@ -31,9 +35,6 @@ use crate::w2ga8::group_tiles::{self, BLOCKS, Batch, GemvFn, Panel, Plan, Shape,
 
 /// Tokens of the widest tile: 12 sums, a plane, its mask and an activation are the registers there are.
 pub(super) const TOKENS: usize = 6;
-
-/// Sums of fewer tokens are too few to keep the dot-product units busy: lines take turns with two sets.
-pub(super) const FEW: usize = 2;
 
 /// Sums are largest in plane 3, 64 times too large: up to 256 weights of a unit, codes up to 3, activations of -128.
 const _: () = assert!(3 * 64 * 128 * 256 <= i32::MAX as usize);
@@ -62,8 +63,8 @@ macro_rules! tile_with {
             let mut scales = scales.as_chunks::<SCALE_BYTES>().0.iter();
             let (mut weights, mut sums) = ($lanes::splat(0.0), [$lanes::zero(); $tokens]);
             let mut chains = [$lanes::splat(-0.0); $tokens];
-            // Parts of the unit and units of the group that are through.
-            let (mut part, mut unit) = (0, 0);
+            // Those that are through.
+            let (mut part, mut units_done) = (0, 0);
             for p in 0..4 {
                 let mask = $lanes::mask(p);
                 for lines in lines.chunks_exact(piece / 4) {
@@ -85,17 +86,17 @@ macro_rules! tile_with {
                         continue;
                     }
                     part = 0;
-                    if unit == 0 {
+                    if units_done == 0 {
                         let Some(scales) = scales.next() else { return };
                         weights = $lanes::halves(scales);
                     }
-                    unit += 1;
+                    units_done += 1;
                     if $mode == WITHIN {
                         let Some(factors) = factors.next() else { return };
                         for t in 0..$tokens {
                             chains[t] = $lanes::fma($lanes::converted(sums[t]), $lanes::splat(factors[t]), chains[t]);
                         }
-                        if unit < units {
+                        if units_done < units {
                             continue;
                         }
                         for t in 0..$tokens {
@@ -116,7 +117,7 @@ macro_rules! tile_with {
                             rows[t] = $lanes::fma($lanes::converted(sums[t]), weights, rows[t]);
                         }
                     }
-                    unit = 0;
+                    units_done = 0;
                 }
             }
         }
@@ -129,37 +130,26 @@ macro_rules! tile_with {
 /// Adds the plane under `$mask` of an even number of lines, in its place, times the activations of the tokens.
 macro_rules! add_lines {
     ($lanes:ident, $lines:ident, $x:ident, $mask:ident, $sums:ident, $tokens:ident) => {{
-        let mut odd = [$lanes::zero(); $tokens];
         for (lines, x) in $lines.as_chunks::<2>().0.iter().zip($x.as_chunks::<2>().0) {
-            let codes = $lanes::masked($lanes::load(&lines[0]), $mask);
-            for t in 0..$tokens {
-                $sums[t] = $lanes::add_products($sums[t], codes, x[0][t]);
-            }
-            let codes = $lanes::masked($lanes::load(&lines[1]), $mask);
-            for t in 0..$tokens {
-                if $tokens > FEW {
-                    $sums[t] = $lanes::add_products($sums[t], codes, x[1][t]);
-                } else {
-                    odd[t] = $lanes::add_products(odd[t], codes, x[1][t]);
+            for (line, x) in lines.iter().zip(x) {
+                let codes = $lanes::masked($lanes::load(line), $mask);
+                for t in 0..$tokens {
+                    $sums[t] = $lanes::add_products($sums[t], codes, x[t]);
                 }
-            }
-        }
-        if $tokens <= FEW {
-            for t in 0..$tokens {
-                $sums[t] = $lanes::added($sums[t], odd[t]);
             }
         }
     }};
 }
 
-/// Products with tiles that are forms of `$tile`, by the mode of the batch; `$gemv` takes a token that is left.
+/// Products with tiles that are forms of `$tile`, by the mode of the batch; `$gemv` takes tokens that are left.
 macro_rules! gemm_with {
     ($args:ident, $tile:ident, $gemv:expr, $two_levels:expr) => {{
+        let by_32 = $args.x.first().is_some_and(|x| x.rule().unit($args.group) == 32);
         let tiles: &[Tile] = match group_tiles::mode(&$args) {
             TOKEN => &tiles!($tile, TOKEN, $two_levels),
             BLOCKS => &tiles!($tile, BLOCKS, $two_levels),
-            // Chains of six tokens leave no registers.
-            _ => &tiles!($tile, WITHIN, $two_levels)[1..],
+            // Chains of six tokens lie in memory, too often for units of 32.
+            _ => &tiles!($tile, WITHIN, $two_levels)[usize::from(by_32)..],
         };
         let (start, undo) = (group_tiles::start_in_place, group_tiles::undo_in_place);
         let plan = Plan { panel_rows: ROWS, tiles, gemv: Some($gemv), most: usize::MAX, start, undo };
@@ -171,16 +161,13 @@ macro_rules! gemm_with {
 /// Tokens and code of tiles.
 macro_rules! tiles {
     ($tile:ident, $mode:expr, $two_levels:expr) => {{
-        let tiles: [Tile; 3] = [
-            (TOKENS, $tile::<TOKENS, { $mode }, { $two_levels }>),
-            (4, $tile::<4, { $mode }, { $two_levels }>),
-            (FEW, $tile::<FEW, { $mode }, { $two_levels }>),
-        ];
+        let tiles: [Tile; 2] =
+            [(TOKENS, $tile::<TOKENS, { $mode }, { $two_levels }>), (4, $tile::<4, { $mode }, { $two_levels }>)];
         tiles
     }};
 }
 
-/// Products of all panels with all tokens; `gemv` takes one that is left.
+/// Products of all panels with all tokens; `gemv` takes those that are left.
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 pub(super) fn gemm(args: GemmGroups<'_, '_>, gemv: GemvFn) {
     match args.prefetch {

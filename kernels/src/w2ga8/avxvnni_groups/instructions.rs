@@ -94,13 +94,6 @@ pub(super) fn mask(p: usize) -> __m256i {
     _mm256_set1_epi8((3u8 << (2 * p)).cast_signed())
 }
 
-/// Two sums in one.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn added(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-    [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])]
-}
-
 /// Sums as large as those of the next plane.
 #[inline]
 #[target_feature(enable = "avx2")]

@@ -2,7 +2,7 @@
 
 mod model;
 
-use super::gemm::{FEW, TOKENS};
+use super::gemm::TOKENS;
 use super::*;
 use crate::parallel::Columns;
 use crate::w2ga8::group_tiles::{self, BLOCKS, Batch, Panel, Plan, Shape, TOKEN, Tile, WITHIN, undo};

@@ -61,10 +61,6 @@ pub(super) fn mask(p: usize) -> u8 {
     3 << (2 * p)
 }
 
-pub(super) fn added(a: [[i32; 8]; 2], b: [[i32; 8]; 2]) -> [[i32; 8]; 2] {
-    of_lanes(|h, l| a[h][l].checked_add(b[h][l]).expect("no overflow"))
-}
-
 pub(super) fn times_4(sums: [[i32; 8]; 2]) -> [[i32; 8]; 2] {
     sums.map(|half| half.map(|lane| lane.checked_mul(4).expect("no overflow")))
 }
