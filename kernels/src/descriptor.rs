@@ -109,13 +109,17 @@ pub struct GemvGroups<'a> {
     pub y: &'a mut [f32],
 }
 
-/// Operands of products of a batch of tokens with scales of groups among the codes. Guaranteed by the caller: as in
-/// [`GemvGroups`] for each token, all of one length and by one rule, and `y` has the same tokens and one column a row.
+/// Operands of products of a batch of tokens with scales of groups. Guaranteed by the caller: as in [`GemvGroups`] for
+/// each token, all of one length and by one rule, and `y` has the same tokens and one column a row.
 pub struct GemmGroups<'a, 'y> {
     /// Packed 2-bit codes of the panels, and their scales where the layout has them among the codes.
     pub codes: &'a [u8],
     /// Bytes from the start of one panel to the start of the next.
     pub panel_bytes: usize,
+    /// f32 scales of the panels: `panels * ceil(k / group) * rows of a panel`; empty where they are among the codes.
+    pub scales: &'a [f32],
+    /// Groups of a row, the last of which may be short: `ceil(k / group)`.
+    pub groups: usize,
     /// Weights of a group.
     pub group: usize,
     /// Input: the int8 activations of each token of the batch.

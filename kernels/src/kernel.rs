@@ -255,10 +255,11 @@ impl Kernel {
             return Err(self.lacks("gemm with scales of groups"));
         };
         let group = self.group_of(weights)?;
-        let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
-        let prefetch = self.tuning.prefetch;
+        let (codes, scales) = (weights.panels(&rows), weights.scales(&rows));
+        let (panel_bytes, groups) = (weights.panel_bytes(), weights.k().div_ceil(group));
+        let args = GemmGroups { codes, panel_bytes, scales, groups, group, x, prefetch: self.tuning.prefetch, y };
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe { gemm(GemmGroups { codes, panel_bytes, group, x, prefetch, y }) };
+        unsafe { gemm(args) };
         Ok(())
     }
 

@@ -29,11 +29,6 @@
 //! widened twice as often. Leaving the 4 in the scales instead of shifting it out is one operation less, and wrong in
 //! the last bit where a sum is subnormal, which f32 scales allow.
 //!
-//! Nor a product for batches. Two forms of 8 rows x 8 tokens, with all planes at the bottom of their bytes and one
-//! int16 sum a token, ran in L2 at 1.15 to 1.31 of token by token where a unit has 128 weights or more, and at 0.9 to
-//! 1.0 with groups of 64 and by the rule of 32: a token's f32 sums do not stay in registers. That of `avx2-i8-tile8`,
-//! which has none, gains 1.4.
-//!
 //! # What the compiler makes of it
 //! As written, LLVM (Rust 1.95) adds the products of a block in an order of its own, a plane at a time: it keeps the
 //! shifted bytes of five registers on the stack meanwhile, reads masks from memory, and asks ahead for the whole block
@@ -50,13 +45,14 @@
 //! 3 * 128 * 256, and the sum less that of the activations is below 2^24: f32 holds it exactly.
 
 mod block;
+mod gemm;
 mod per128;
 mod per32;
 
 use self::block::{Scales, for_each_panel, four_times, load, planes, sums};
 use crate::activation::ActivationRule;
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemvGroups, KernelDescriptor};
+use crate::descriptor::{Gemm, GemmGroups, GemvGroups, KernelDescriptor};
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, LAYOUT, ROWS};
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, with_prefetch};
@@ -69,6 +65,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2.with(CpuFeatures::FMA),
     multiply: Some("maddubs-ymm"),
     tile: (ROWS, 1),
+    gemm: Some(Gemm::Groups(gemm)),
     builds_on: Some("scalar-groups"),
     summary: "eight rows interleaved, planes that belong to one group: scaled where int16 sums are widened anyway",
     prefetches: &Prefetch::ALL,
@@ -83,6 +80,11 @@ fn gemv(args: GemvGroups<'_>) {
         ActivationRule::Per128 | ActivationRule::Per256 => by_group::<true>(args),
         ActivationRule::Per32 => per32::gemv(args),
     }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn gemm(args: GemmGroups<'_, '_>) {
+    gemm::gemm(args, gemv);
 }
 
 /// Units that are whole groups, whose activations have a scale of their own if `SCALED`.

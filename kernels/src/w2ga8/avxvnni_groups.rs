@@ -23,10 +23,11 @@
 //! # Exact
 //! `vpdpbusd` does not saturate. Sums of plane p are 4^p times too large, and no plane of a unit has more than 128
 //! weights: the bound is asserted below. The shifts drop zeros. The sum of a unit is within 4 * 128 * 256: f32 holds it
-//! exactly. That argument is about lanes and not about instructions, so the loop is written once, as macros over a
-//! module of lane operations, and compiled three times: with the instructions, and in the tests with a model in plain
-//! Rust that traps on overflow and with AVX-512's encoding of the instruction. So the loop passes the conformance suite
-//! on machines without AVX-VNNI; on those with it the suite runs the instructions.
+//! exactly. That argument is about lanes and not about instructions, so both loops, of decode and of the product for
+//! batches, are written once, as macros over a module of lane operations, and compiled three times: with the
+//! instructions, and in the tests with a model in plain Rust that traps on overflow and with AVX-512's encoding of the
+//! instruction. So they pass the conformance suite on machines without AVX-VNNI; on those with it the suite runs the
+//! instructions.
 //!
 //! # What the compiler makes of it
 //! Eight sums, four masks, the codes, an activation and a masked plane are the 16 registers there are: in the loops
@@ -36,15 +37,17 @@
 //! instead; each form in a function of its own. In the loop over a last half of a super-block one or two masks still
 //! come from memory.
 
+#[macro_use]
+mod gemm;
+mod instructions;
+
 use crate::K_SLACK;
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemvGroups, KernelDescriptor};
+use crate::descriptor::{Gemm, GemmGroups, GemvGroups, KernelDescriptor};
 use crate::layouts::planes16::{LAYOUT, LINE, ROWS, SCALE_BYTES, super_bytes, super_k};
 use crate::placement::at_cache_line;
-use crate::prefetch::{Prefetch, ahead};
-use crate::x86_64::lanes::{quad, together};
-use crate::x86_64::panel_rows::store_8_f32;
-use std::arch::x86_64::*;
+use crate::prefetch::Prefetch;
+use crate::x86_64::lanes::quad;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     id: "avxvnni-groups",
@@ -52,14 +55,12 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::X86_64_V3.with(CpuFeatures::AVXVNNI),
     multiply: Some("vpdpbusd-ymm-vex"),
     tile: (ROWS, 1),
+    gemm: Some(Gemm::Groups(gemm)),
     builds_on: Some("avx2-groups"),
     summary: "planes that are groups or parts of one: two 256-bit vpdpbusd share each activation, no joins",
     prefetches: &Prefetch::ALL,
     ..KernelDescriptor::w2ga8(&LAYOUT, gemv)
 };
-
-/// How far ahead of the loads codes are fetched into the cache: that of `avxvnni-tile8`, not swept apart.
-const PREFETCH_BYTES: usize = 8192;
 
 /// A unit's sum of a plane is largest in plane 3: 128 weights, codes up to 3, 64 times too large, activations of -128.
 const _: () = assert!(3 * 64 * 128 * 128 <= i32::MAX as usize);
@@ -136,10 +137,10 @@ macro_rules! add_super {
             for ((((line, x0), x1), x2), x3) in lines.zip(x(0)).zip(x(1)).zip(x(2)).zip(x(3)) {
                 $lanes::prefetch::<$two_levels>(line);
                 let codes = $lanes::load(line);
-                s0 = $lanes::add_plane(s0, codes, $masks[0], quad(x0));
-                s1 = $lanes::add_plane(s1, codes, $masks[1], quad(x1));
-                s2 = $lanes::add_plane(s2, codes, $masks[2], quad(x2));
-                s3 = $lanes::add_plane(s3, codes, $masks[3], quad(x3));
+                s0 = $lanes::add_products(s0, $lanes::masked(codes, $masks[0]), quad(x0));
+                s1 = $lanes::add_products(s1, $lanes::masked(codes, $masks[1]), quad(x1));
+                s2 = $lanes::add_products(s2, $lanes::masked(codes, $masks[2]), quad(x2));
+                s3 = $lanes::add_products(s3, $lanes::masked(codes, $masks[3]), quad(x3));
                 [s0, s1, s2, s3] = $lanes::in_order([s0, s1, s2, s3]);
             }
             $sums[q] = s0;
@@ -183,6 +184,11 @@ fn gemv(args: GemvGroups<'_>) {
     }
 }
 
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+fn gemm(args: GemmGroups<'_, '_>) {
+    gemm::gemm(args, gemv);
+}
+
 /// Not inlined: the forms in one function share a frame, and their loops reload masks from it.
 #[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
@@ -191,239 +197,5 @@ fn rows<const GROUP: usize, const UNIT: usize, const TWO_LEVELS: bool>(args: Gem
     gemv_with!(instructions, args, GROUP, UNIT, TWO_LEVELS);
 }
 
-/// Lane operations as instructions: 16 rows in two 256-bit registers.
-mod instructions {
-    use super::*;
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn zero() -> [__m256i; 2] {
-        [_mm256_setzero_si256(); 2]
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn splat(value: f32) -> [__m256; 2] {
-        [_mm256_set1_ps(value); 2]
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn shift_right<const BITS: i32>(a: [__m256i; 2]) -> [__m256i; 2] {
-        a.map(|a| _mm256_srai_epi32::<BITS>(a))
-    }
-
-    /// Which bits belong to which plane.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn masks() -> [__m256i; 4] {
-        let (mut m0, mut m1) = (_mm256_set1_epi8(0x03), _mm256_set1_epi8(0x0C));
-        let (mut m2, mut m3) = (_mm256_set1_epi8(0x30), _mm256_set1_epi8(0xC0u8.cast_signed()));
-        together!(ymm_reg: m0, m1, m2, m3);
-        [m0, m1, m2, m3]
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn load(line: &[u8; LINE]) -> [__m256i; 2] {
-        // SAFETY: a line has 64 bytes; the loads need no alignment.
-        unsafe { [_mm256_loadu_si256(line.as_ptr().cast()), _mm256_loadu_si256(line.as_ptr().add(LINE / 2).cast())] }
-    }
-
-    /// Adds to each lane the products of the four codes that it has in a plane with four activations.
-    #[inline]
-    #[target_feature(enable = "avx2,avxvnni")]
-    pub(super) fn add_plane(sums: [__m256i; 2], codes: [__m256i; 2], mask: __m256i, x: i32) -> [__m256i; 2] {
-        let x = _mm256_set1_epi32(x);
-        [
-            _mm256_dpbusd_avx_epi32(sums[0], _mm256_and_si256(codes[0], mask), x),
-            _mm256_dpbusd_avx_epi32(sums[1], _mm256_and_si256(codes[1], mask), x),
-        ]
-    }
-
-    /// Keeps lines that are taken one after the other in that order.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn in_order(
-        [[mut a, mut b], [mut c, mut d], [mut e, mut f], [mut g, mut h]]: [[__m256i; 2]; 4],
-    ) -> [[__m256i; 2]; 4] {
-        together!(ymm_reg: a, b, c, d, e, f, g, h);
-        [[a, b], [c, d], [e, f], [g, h]]
-    }
-
-    /// The sum of a unit, from those of its planes and that of its activations: codes are weights plus one.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn joined(parts: &[[__m256i; 2]], x_sum: i32) -> [__m256; 2] {
-        let mut sum = parts[0].map(|part| _mm256_sub_epi32(part, _mm256_set1_epi32(x_sum)));
-        for part in &parts[1..] {
-            sum = [_mm256_add_epi32(sum[0], part[0]), _mm256_add_epi32(sum[1], part[1])];
-        }
-        sum.map(|sum| _mm256_cvtepi32_ps(sum))
-    }
-
-    /// The f16 scales of a group of 16 rows.
-    #[inline]
-    #[target_feature(enable = "avx2,f16c")]
-    pub(super) fn halves(scales: &[u8; SCALE_BYTES]) -> [__m256; 2] {
-        // SAFETY: there are 32 bytes; the loads need no alignment.
-        let (low, high) = unsafe {
-            (_mm_loadu_si128(scales.as_ptr().cast()), _mm_loadu_si128(scales.as_ptr().add(SCALE_BYTES / 2).cast()))
-        };
-        [_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)]
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn mul(a: [__m256; 2], b: f32) -> [__m256; 2] {
-        [_mm256_mul_ps(a[0], _mm256_set1_ps(b)), _mm256_mul_ps(a[1], _mm256_set1_ps(b))]
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) fn fma(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
-        [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])]
-    }
-
-    /// Asks for what comes after a line.
-    #[inline]
-    pub(super) fn prefetch<const TWO_LEVELS: bool>(line: &[u8; LINE]) {
-        ahead::<TWO_LEVELS>(line.as_ptr(), PREFETCH_BYTES);
-    }
-
-    /// Writes the rows of a panel that `y` has: all 16, or fewer at the end of a matrix.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn store(y: &mut [f32], rows: [__m256; 2]) {
-        for (y, rows) in y.chunks_mut(8).zip(rows) {
-            store_8_f32(y, rows);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Kernel, conformance};
-    use half::f16;
-
-    /// Lane operations as arithmetic: what the instruction set reference says they do, lane by lane, trapping on
-    /// overflow.
-    mod model {
-        use super::*;
-
-        pub(super) fn zero() -> [[i32; 8]; 2] {
-            [[0; 8]; 2]
-        }
-
-        pub(super) fn splat(value: f32) -> [[f32; 8]; 2] {
-            [[value; 8]; 2]
-        }
-
-        fn of_lanes<T>(f: impl Fn(usize, usize) -> T) -> [[T; 8]; 2] {
-            std::array::from_fn(|half| std::array::from_fn(|lane| f(half, lane)))
-        }
-
-        pub(super) fn shift_right<const BITS: u32>(a: [[i32; 8]; 2]) -> [[i32; 8]; 2] {
-            a.map(|half| {
-                half.map(|lane| {
-                    assert_eq!(lane & ((1 << BITS) - 1), 0, "only zeros may be shifted out");
-                    lane >> BITS
-                })
-            })
-        }
-
-        pub(super) fn masks() -> [u8; 4] {
-            [0x03, 0x0C, 0x30, 0xC0]
-        }
-
-        pub(super) fn load(line: &[u8; LINE]) -> [[u8; LINE / 2]; 2] {
-            let (low, high) = line.split_at(LINE / 2);
-            [low, high].map(|half| half.try_into().expect("half a line"))
-        }
-
-        pub(super) fn add_plane(sums: [[i32; 8]; 2], codes: [[u8; LINE / 2]; 2], mask: u8, x: i32) -> [[i32; 8]; 2] {
-            let x = x.to_le_bytes().map(|x| i32::from(x.cast_signed()));
-            let plane = |h: usize, l: usize| codes[h][4 * l..][..4].iter().map(|code| i32::from(code & mask));
-            let add = |sum: i32, (code, x): (i32, i32)| sum.checked_add(code * x).expect("no overflow");
-            of_lanes(|h, l| plane(h, l).zip(x).fold(sums[h][l], add))
-        }
-
-        pub(super) fn in_order(sums: [[[i32; 8]; 2]; 4]) -> [[[i32; 8]; 2]; 4] {
-            sums
-        }
-
-        pub(super) fn joined(parts: &[[[i32; 8]; 2]], x_sum: i32) -> [[f32; 8]; 2] {
-            let add = |sum: i32, part: i32| sum.checked_add(part).expect("no overflow");
-            of_lanes(|h, l| parts.iter().map(|part| part[h][l]).fold(-x_sum, add) as f32)
-        }
-
-        pub(super) fn halves(scales: &[u8; SCALE_BYTES]) -> [[f32; 8]; 2] {
-            let scale = |row: usize| f16::from_le_bytes([scales[2 * row], scales[2 * row + 1]]).to_f32();
-            of_lanes(|h, l| scale(8 * h + l))
-        }
-
-        pub(super) fn mul(a: [[f32; 8]; 2], b: f32) -> [[f32; 8]; 2] {
-            of_lanes(|h, l| a[h][l] * b)
-        }
-
-        pub(super) fn fma(a: [[f32; 8]; 2], b: [[f32; 8]; 2], c: [[f32; 8]; 2]) -> [[f32; 8]; 2] {
-            of_lanes(|h, l| a[h][l].mul_add(b[h][l], c[h][l]))
-        }
-
-        pub(super) fn prefetch<const TWO_LEVELS: bool>(_: &[u8; LINE]) {}
-
-        pub(super) fn store(y: &mut [f32], rows: [[f32; 8]; 2]) {
-            y.copy_from_slice(&rows.as_flattened()[..y.len()]);
-        }
-    }
-
-    /// The instructions with `vpdpbusd` as AVX-512 encodes it: the loop for CPUs that have no other.
-    mod evex {
-        pub(super) use super::super::instructions::*;
-        use super::*;
-
-        #[inline]
-        #[target_feature(enable = "avx2,avx512vl,avx512vnni")]
-        pub(super) fn add_plane(sums: [__m256i; 2], codes: [__m256i; 2], mask: __m256i, x: i32) -> [__m256i; 2] {
-            [0, 1].map(|h| _mm256_dpbusd_epi32(sums[h], _mm256_and_si256(codes[h], mask), _mm256_set1_epi32(x)))
-        }
-    }
-
-    fn model_rows<const GROUP: usize, const UNIT: usize, const TWO_LEVELS: bool>(args: GemvGroups<'_>) {
-        gemv_with!(model, args, GROUP, UNIT, TWO_LEVELS);
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512vl,avx512vnni")]
-    fn evex_rows<const GROUP: usize, const UNIT: usize, const TWO_LEVELS: bool>(args: GemvGroups<'_>) {
-        gemv_with!(evex, args, GROUP, UNIT, TWO_LEVELS);
-    }
-
-    fn gemv_of_model(args: GemvGroups<'_>) {
-        by_sizes!(args, model_rows, false);
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512vl,avx512vnni")]
-    fn gemv_of_evex(args: GemvGroups<'_>) {
-        by_sizes!(args, evex_rows, true);
-    }
-
-    static MODEL: KernelDescriptor =
-        KernelDescriptor { id: "model-groups", ..KernelDescriptor::w2ga8(&LAYOUT, gemv_of_model) };
-    static EVEX: KernelDescriptor = KernelDescriptor {
-        id: "evex-groups",
-        requires: CpuFeatures::X86_64_V4_VNNI,
-        ..KernelDescriptor::w2ga8(&LAYOUT, gemv_of_evex)
-    };
-
-    /// The suite of the registered kernels, whose cases have code 3, activations of -128 and every rule.
-    #[test]
-    fn the_models_of_the_loop_equal_the_oracle() {
-        for descriptor in [&MODEL, &EVEX] {
-            let Ok(kernel) = Kernel::new(descriptor, CpuFeatures::detect()) else { continue };
-            let outcome = conformance::verify(&kernel);
-            assert_eq!(outcome.mismatches, 0, "{}: {:?}", descriptor.id, outcome.first_mismatch);
-            assert!(outcome.cases > 100);
-        }
-    }
-}
+mod tests;

@@ -14,3 +14,5 @@ kernels! {
 
 #[cfg(target_arch = "x86_64")]
 mod group_starts;
+#[cfg(target_arch = "x86_64")]
+mod group_tiles;

@@ -17,7 +17,7 @@ thread_local! {
     /// The batch in tile order; kept, so that a prompt's hundreds of calls allocate once a thread, and several matrices
     /// of one input (and pieces of a matrix) find it made.
     static ACTIVATIONS: RefCell<Packed> =
-        const { RefCell::new(Packed { of: Vec::new(), quads: 0, widest: 0, dwords: Vec::new() }) };
+        const { RefCell::new(Packed { of: Vec::new(), quads: 0, counts: Vec::new(), dwords: Vec::new() }) };
 }
 
 /// A batch in tile order, and what it was made of.
@@ -25,15 +25,15 @@ struct Packed {
     /// Versions of the tokens' activations.
     of: Vec<u64>,
     quads: usize,
-    /// Tokens of the widest tile: which tiles there are decides the order.
-    widest: usize,
+    /// Tokens of each tile: which tiles there are decides the order.
+    counts: Vec<usize>,
     dwords: Vec<i32>,
 }
 
 impl Packed {
     fn make<F: Copy>(&mut self, x: &[QuantizedActivations], quads: usize, tiles: &[(usize, F)]) {
-        let widest = tiles.first().map_or(0, |t| t.0);
-        let same = self.quads == quads && self.widest == widest && self.of.len() == x.len();
+        let counts = || split(x.len(), tiles).map(|(_, count, _)| count);
+        let same = self.quads == quads && self.of.len() == x.len() && self.counts.iter().copied().eq(counts());
         if same && self.of.iter().zip(x).all(|(of, x)| *of == x.version()) {
             return;
         }
@@ -44,7 +44,9 @@ impl Packed {
             pack(&x[first..first + count], quads, &mut self.dwords);
         }
         self.of.extend(x.iter().map(QuantizedActivations::version));
-        (self.quads, self.widest) = (quads, widest);
+        self.quads = quads;
+        self.counts.clear();
+        self.counts.extend(counts());
     }
 }
 
@@ -240,11 +242,13 @@ mod tests {
 
     #[test]
     fn a_batch_is_made_again_when_anything_about_it_changes() {
-        let wide: [(usize, TileFn); 2] = [(2, tile), (1, tile)];
+        let wide: [(usize, TileFn); 3] = [(3, tile), (2, tile), (1, tile)];
+        // As wide, and other tiles for what is left.
+        let uneven: [(usize, TileFn); 2] = [(3, tile), (1, tile)];
         let narrow = &wide[1..];
         let ops = crate::F32Ops::select(crate::CpuFeatures::detect());
-        let mut x = vec![QuantizedActivations::new(8); 3];
-        let mut kept = Packed { of: Vec::new(), quads: 0, widest: 0, dwords: Vec::new() };
+        let mut x = vec![QuantizedActivations::new(8); 5];
+        let mut kept = Packed { of: Vec::new(), quads: 0, counts: Vec::new(), dwords: Vec::new() };
         let mut check = |x: &[QuantizedActivations], quads, tiles: &Tiles| {
             kept.make(x, quads, tiles);
             let mut want = Vec::new();
@@ -255,6 +259,8 @@ mod tests {
             for (t, x) in x.iter_mut().enumerate() {
                 x.quantize(ops, &[1.0, -0.5, round as f32, t as f32]).expect("finite");
             }
+            check(&x, 2, &wide);
+            check(&x, 2, &uneven);
             check(&x, 2, &wide);
             check(&x, 2, &wide);
             check(&x, 1, &wide);

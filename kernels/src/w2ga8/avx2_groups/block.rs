@@ -6,13 +6,13 @@ use crate::x86_64::lanes::{in_order, quad};
 use std::arch::x86_64::*;
 
 /// Registers of codes in a block, between two widenings, see the module's proof.
-const STEPS: usize = BLOCK_BYTES / 32;
+pub(super) const STEPS: usize = BLOCK_BYTES / 32;
 const LARGEST_CODE: usize = 3;
 const _: () = assert!(STEPS * 2 * (LARGEST_CODE << 2) * 128 <= i16::MAX as usize);
 const _: () = assert!(2 * STEPS * 2 * LARGEST_CODE * 128 <= i16::MAX as usize);
 
 /// How far ahead of the loads codes are fetched into the cache: the best of 512 to 6144 B in the prototypes (Zen 4).
-const PREFETCH_BYTES: usize = 4096;
+pub(super) const PREFETCH_BYTES: usize = 4096;
 
 pub(super) type Block = [u8; BLOCK_BYTES];
 pub(super) type BlockX = [i8; BLOCK_K];

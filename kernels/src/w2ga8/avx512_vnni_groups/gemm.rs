@@ -1,9 +1,9 @@
 //! The prefill half of `avx512-vnni-groups`: the same packed weights times a batch of tokens.
 //!
 //! A tile is 16 rows (one a lane) by up to [`TOKENS`] tokens. A unit, whose sums are exact, is one plane of some lines,
-//! or several planes: a line is loaded and masked once for all tokens of the tile, which cost a product each.
-//! Where a unit ends, its sums are converted and multiplied into the f32 sums of the rows. Both kinds of sums are in
-//! registers. A line is read once for each of its planes, from the first-level cache: 2 KiB are a super-block.
+//! or several planes: a line is loaded and masked once for all tokens of the tile, which cost a product each. Where a
+//! unit ends, its sums are converted and multiplied into the f32 sums of the rows. Both kinds of sums are in registers.
+//! A line is read once for each of its planes, from the first-level cache: 2 KiB are a super-block.
 //!
 //! Per 64 weights and token: 1 `vpdpbusd`, whose activations are broadcast by the instruction itself from a copy of the
 //! batch in the order of the loop. An `and` with its load a line and plane serves all tokens of the tile: planes stay
@@ -11,29 +11,25 @@
 //! multiply-add a token, and with 1 product more where blocks of activations have scales; units of 32 with as many for
 //! each 8 products.
 //!
-//! Rows go through in chunks whose codes stay in the second-level cache while all tokens pass over them; weights come
-//! from memory once. The sums of a unit begin at minus the sum of its activations: the zero point costs nothing.
+//! Rows go through in chunks whose codes stay in the second-level cache, see [`crate::w2ga8::group_tiles`]. The sums of
+//! a unit begin at minus the sum of its activations: the zero point costs nothing.
 //!
 //! On an AMD EPYC (family 25 model 17), 2026-11-29, 6912 x 2560 times 128 tokens, one thread, of the speed of
 //! `avx512-vnni` in the same rounds (21, 95% intervals): groups of 128 by token 0.940 [0.933, 0.944], by 128 0.921
-//! [0.917,
-//! 0.926], by 32 0.830 [0.827, 0.836]; of 256 by token 0.969, of 64 0.912. With 16 tokens a tile 0.93, 0.93 and 0.81:
-//! their f32 sums lie in memory.
+//! [0.917, 0.926], by 32 0.830 [0.827, 0.836]; of 256 by token 0.969, of 64 0.912. With 16 tokens a tile 0.93, 0.93 and
+//! 0.81: their f32 sums lie in memory.
 //!
 //! From the prototypes of this project. 24 tokens a tile, as without groups, do not leave registers for the f32 sums.
 
 use super::lines::{Line, PREFETCH_BYTES, broadcast, nothing, scale};
-use crate::activation::{ActivationRule, QuantizedActivations};
 use crate::descriptor::GemmGroups;
 use crate::layouts::planes16::{LINE, ROWS, SCALE_BYTES, super_bytes, super_k};
-use crate::padded_k;
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
 use crate::prefetch::{ahead, with_prefetch};
+use crate::w2ga8::group_tiles::{self, BLOCKS, Batch, Panel, Plan, Shape, TOKEN, Tile, WITHIN, undo};
 use crate::x86_64::panel_rows::store_16_f32 as store;
-use crate::x86_64::tiles::{CHUNK_BYTES, split, with_activations};
 use std::arch::x86_64::*;
-use std::cell::RefCell;
 
 /// Tokens of the widest tile: 12 sums of integers, 12 of f32, the planes of two lines and constants fill the registers.
 const TOKENS: usize = 12;
@@ -41,63 +37,19 @@ const TOKENS: usize = 12;
 /// Sums of fewer tokens are too few to keep the dot-product units busy: lines take turns with two sets.
 const FEW: usize = 6;
 
-/// One scale a token: it is not applied.
-const TOKEN: u8 = 0;
-/// A block of activations has whole groups.
-const BLOCKS: u8 = 1;
-/// A group has several blocks.
-const WITHIN: u8 = 2;
-
-/// Computes one panel times the tokens of a tile.
-type TileFn = unsafe fn(&Panel<'_>, &Batch<'_>, &mut Columns<'_, f32>);
-
-/// A panel and where its rows go.
-struct Panel<'a> {
-    bytes: &'a [u8],
-    shape: Shape,
-    /// Number of the first row in the output, and of the rows that there are.
-    row: usize,
-    rows: usize,
-}
-
-/// Lengths along k.
-#[derive(Clone, Copy)]
-struct Shape {
-    k: usize,
-    group: usize,
-    unit: usize,
-}
-
-/// A tile's tokens: activations as the loop reads them, and for each unit what the sums of the tokens begin with and
-/// are multiplied with.
-struct Batch<'a> {
-    x: &'a [i32],
-    starts: &'a [i32],
-    factors: &'a [f32],
-    /// Number of the first token in the output.
-    first: usize,
-}
-
-thread_local! {
-    /// Starts and factors of a batch, tile after tile: kept, so that a prompt's calls allocate once a thread.
-    static UNITS: RefCell<(Vec<i32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
-}
-
 /// Products of all panels with all tokens.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn gemm(args: GemmGroups<'_, '_>) {
-    let Some(first) = args.x.first() else { return };
-    let rule = first.rule();
-    match rule.block() {
-        None => with_prefetch!(args.prefetch, batch[TOKEN](args, rule)),
-        Some(block) if block < args.group => with_prefetch!(args.prefetch, batch[WITHIN](args, rule)),
-        Some(_) => with_prefetch!(args.prefetch, batch[BLOCKS](args, rule)),
+    match group_tiles::mode(&args) {
+        TOKEN => with_prefetch!(args.prefetch, batch[TOKEN](args)),
+        WITHIN => with_prefetch!(args.prefetch, batch[WITHIN](args)),
+        _ => with_prefetch!(args.prefetch, batch[BLOCKS](args)),
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn batch<const MODE: u8, const TWO_LEVELS: bool>(args: GemmGroups<'_, '_>, rule: ActivationRule) {
-    let tiles: [(usize, TileFn); 6] = [
+fn batch<const MODE: u8, const TWO_LEVELS: bool>(args: GemmGroups<'_, '_>) {
+    let tiles: [Tile; 6] = [
         (TOKENS, tile::<TOKENS, MODE, TWO_LEVELS>),
         (8, tile::<8, MODE, TWO_LEVELS>),
         (FEW, tile::<FEW, MODE, TWO_LEVELS>),
@@ -105,50 +57,10 @@ fn batch<const MODE: u8, const TWO_LEVELS: bool>(args: GemmGroups<'_, '_>, rule:
         (2, tile::<2, MODE, TWO_LEVELS>),
         (1, tile::<1, MODE, TWO_LEVELS>),
     ];
-    let k = args.x.first().map_or(0, |x| padded_k(x.len()));
-    let shape = Shape { k, group: args.group, unit: rule.unit(args.group) };
-    let (units, rows) = (k / shape.unit, args.y.len());
-    UNITS.with_borrow_mut(|(starts, factors)| {
-        starts.clear();
-        factors.clear();
-        for (first, count, _) in split(args.x.len(), &tiles) {
-            add_units(&args.x[first..first + count], shape, starts, factors);
-        }
-        with_activations(args.x, k / 4, &tiles, |dwords| {
-            let panels_a_chunk = (CHUNK_BYTES / args.panel_bytes).max(1);
-            for (c, chunk) in args.codes.chunks(panels_a_chunk * args.panel_bytes).enumerate() {
-                for (first, count, tile) in split(args.x.len(), &tiles) {
-                    let of = |each: usize| first * each..(first + count) * each;
-                    let factors = if MODE == TOKEN { &[][..] } else { &factors[of(units)] };
-                    let batch = Batch { x: &dwords[of(k / 4)], starts: &starts[of(units)], factors, first };
-                    for (p, bytes) in chunk.chunks_exact(args.panel_bytes).enumerate() {
-                        let row = (c * panels_a_chunk + p) * ROWS;
-                        let panel = Panel { bytes, shape, row, rows: (rows - row).min(ROWS) };
-                        // SAFETY: this function enables the features that the tiles enable.
-                        unsafe { tile(&panel, &batch, args.y) };
-                    }
-                }
-            }
-        });
-    });
-}
-
-/// Appends what the sums of each unit begin with and are multiplied with, the tokens of a unit side by side.
-fn add_units(x: &[QuantizedActivations], shape: Shape, starts: &mut Vec<i32>, factors: &mut Vec<f32>) {
-    let whole = super_k(shape.group);
-    for at in (0..shape.k).step_by(shape.unit) {
-        let plane = whole.min(shape.k - at / whole * whole) / 4;
-        // The planes in which the unit begins and ends.
-        let [first, last] = [at, at + shape.unit - 1].map(|at| at % whole / plane);
-        starts.extend(x.iter().map(|x| -x.sums(shape.unit).map_or(0, |sums| sums[at / shape.unit]) << (2 * first)));
-        let undo = undo(last);
-        factors.extend(x.iter().filter_map(|x| Some(x.block_scales()[at / x.rule().block()?] * undo)));
-    }
-}
-
-/// What takes the 4^p out of the sums of a plane: exact.
-fn undo(p: usize) -> f32 {
-    1.0 / (1 << (2 * p)) as f32
+    let (start, undo) = (group_tiles::start_in_place, group_tiles::undo_in_place);
+    let plan = Plan { panel_rows: ROWS, tiles: &tiles, gemv: None, most: usize::MAX, start, undo };
+    // SAFETY: this function enables the features that the tiles enable.
+    unsafe { group_tiles::gemm(args, plan) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
