@@ -128,7 +128,7 @@ fn over<'r>(engine: &EngineRecord, ratio: &'r Option<Ratio>) -> Option<&'r Ratio
 fn in_words(engine: &EngineRecord) -> String {
     let Some(speed) = &engine.speed else {
         let why = if engine.why.is_empty() { String::new() } else { format!(": {}", engine.why) };
-        return format!("{} {}{why}", engine.name, engine.status);
+        return format!("{} {}{why}", engine.name, engines::status_word(engine));
     };
     let against = |ratio: &Option<Ratio>| {
         over(engine, ratio).map_or_else(String::new, |r| {
@@ -153,7 +153,7 @@ fn row(c: &mut Canvas, (decode, prompt): (&Scale, &Scale), y: i32, engine: &Engi
     let small = if quantised { format!("{format}, quantised head") } else { format.into() };
     c.text((NAMES, y + 8), Anchor::End, NOTE, &text::fit(&small, 12, false, NAMES - 4));
     let Some(speed) = &engine.speed else {
-        let status = engine.status.name();
+        let status = engines::status_word(engine);
         c.text((DECODE.0, y - 8), Anchor::Start, Font { color: CLAIM, ..STRONG }, status);
         c.text((DECODE.0, y + 8), Anchor::Start, NOTE, &text::fit(&engine.why, 12, false, WIDTH - DECODE.0 - 4));
         return;
@@ -226,7 +226,7 @@ mod tests {
         let chart = chart(&receipt).expect("a picture");
         assert_eq!(chart.title, "3 of 5 engines are right; ik_llama.cpp decodes 0.62× tritbench (slower)");
         let wrong = chart.svg.split("</desc>").nth(1).expect("drawn");
-        let words = [">wrong<", ">unsupported<", "quantised head", "perplexity 32.37, right 23.04, likely SiLU"];
+        let words = [">wrong<", ">absent<", "quantised head", "perplexity 32.37, right 23.04, likely SiLU"];
         for word in words {
             assert!(wrong.contains(word), "{word}");
         }
