@@ -7,12 +7,12 @@ use crate::words::count;
 use receipt::judge::engines;
 use receipt::{EngineRecord, EngineSpeed, EnginesRecord, Receipt, RowStatus, figures};
 
-const NOTE: &str = "Perplexity: over the scored text, beside what an exact kernel of this program computes with the same \
-                    output head. Speeds are by our clock, from a request written to its answer read, in turns: \
-                    decoding and prompt are what a longer request takes beyond a short one, and what an engine says of \
-                    itself stands beside them. Over ours: against our own program, paired by round. Threads used: CPU \
-                    time over wall time. Of limit: share of the decode speed at which the file's weights can be read. \
-                    Who is not right, not possible or not checked has no speed.";
+const NOTE: &str = "Perplexity: over the scored text, beside what an exact kernel of this program computes with the \
+                    same output head. Speeds are by our clock, from a request written to its answer read, in turns: \
+                    decoding and prompt are what a longer request takes beyond a short one, and what an engine says \
+                    of itself stands beside them. Over ours: against our own program, paired by round. Threads used: \
+                    CPU time over wall time. Of limit: share of the decode speed at which the file's weights can be \
+                    read. Who is not right, not possible or not checked has no speed.";
 
 /// The section, where a run named engines.
 pub fn section(receipt: &Receipt) -> Option<Section> {

@@ -65,8 +65,8 @@ fn derived(record: &EnginesRecord, engine: &EngineRecord) -> bool {
     }
 }
 
-/// Weights that were read faster than this machine reads: by decoding for each id, by a prompt once for all ids that the
-/// engine takes at once.
+/// Weights that were read faster than this machine reads: by decoding for each id, by a prompt once for all ids that
+/// the engine takes at once.
 fn impossible(
     record: &EnginesRecord,
     (engine, speed): (&EngineRecord, &EngineSpeed),

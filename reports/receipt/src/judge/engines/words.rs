@@ -6,6 +6,14 @@ use crate::record::{EngineRecord, EnginesRecord, RowStatus};
 /// What stands between two faults of an engine.
 pub(super) const FAULTS: &str = "; ";
 
+/// Why an engine is not `ok`, of several faults the first; tables have the others.
+pub fn first_fault(engine: &EngineRecord) -> &str {
+    match engine.status {
+        RowStatus::Wrong => engine.why.split(FAULTS).next().unwrap_or_default(),
+        _ => &engine.why,
+    }
+}
+
 /// The status of an engine in tables and pictures; a program that is not there is not unsupported by this CPU.
 pub fn status_word(engine: &EngineRecord) -> &'static str {
     match engine.status {
@@ -53,8 +61,7 @@ fn clause(engine: &EngineRecord) -> String {
     let (name, why) = (&engine.name, engine.why.trim_end_matches('.'));
     match engine.status {
         RowStatus::Ok => format!("{name} is right{}{}", beside_name(engine), speed(engine)),
-        // The first fault; the tables have the others.
-        RowStatus::Wrong => format!("{name} is wrong: {}", why.split(FAULTS).next().unwrap_or_default()),
+        RowStatus::Wrong => format!("{name} is wrong: {}", first_fault(engine)),
         RowStatus::Impossible => format!("{name} is impossible: {why}"),
         RowStatus::Refused => format!("{name} is not ranked: {why}"),
         RowStatus::Crashed => format!("{name} crashed: {why}"),
