@@ -249,8 +249,8 @@ fn rule_row(record: &RulesRecord, index: usize) -> Figures {
     out
 }
 
-/// What an engine does for an id; only those that are right have speeds. Our own program is what the others are compared
-/// with, so it has no ratio.
+/// What an engine does for an id; only those that are right have speeds. Our own program is what the others are
+/// compared with, so it has no ratio.
 fn engine_row(record: &EnginesRecord, engine: &EngineRecord, op: Operation) -> Figures {
     let decode = op == Operation::Decode;
     let speed = engine.speed.as_ref();

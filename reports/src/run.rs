@@ -49,8 +49,8 @@ fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
     let (answer, opening) = (answer(receipt), opening(receipt));
     let is_gate = receipt.gate.is_some();
     let timed = receipt.micro.iter().any(|c| !c.rounds.is_empty());
-    // A gate, or a run about rules of activations or engines, has none of these unless it says otherwise: that they are missing is
-    // no news.
+    // A gate, or a run about rules of activations or engines, has none of these unless it says otherwise: that they
+    // are missing is no news.
     let other = is_gate || receipt.activation_rules.is_some() || receipt.engines.is_some();
     let unless_other = |has: bool, section: Section| (has || !other).then_some(section);
     let sections = [
@@ -114,8 +114,8 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
     out.join("\n\n") + "\n"
 }
 
-/// Of a gate what does not pass; else the products, and the rules of activations and the engines where a run asked about
-/// them.
+/// Of a gate what does not pass; else the products, and the rules of activations and the engines where a run asked
+/// about them.
 fn tables_that_matter(page: &Page) -> Vec<document::Table> {
     let section = |id| -> Vec<&document::Table> {
         page.sections.iter().filter(|s| s.id == id).flat_map(Section::all_tables).collect()

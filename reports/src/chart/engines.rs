@@ -14,21 +14,24 @@ pub const FILE: &str = "engines.svg";
 
 const WIDTH: i32 = 900;
 const ROW: i32 = 40;
-/// Where names end, the two panels, and where their figures end.
+/// Where names end, the two panels, and where shares of the limit end.
 const NAMES: i32 = 178;
-const DECODE: (i32, i32) = (190, 400);
-const DECODE_FIGURE: i32 = 460;
-const DECODE_RATIO: i32 = 522;
+const DECODE: Panel = Panel { plot: (190, 400), figure: 460, ratio: 522 };
 const SHARE: i32 = 578;
-const PROMPT: (i32, i32) = (608, 766);
-const PROMPT_FIGURE: i32 = 834;
-const PROMPT_RATIO: i32 = 896;
+const PROMPT: Panel = Panel { plot: (608, 766), figure: 834, ratio: 896 };
 const HEAD: i32 = 92;
 const FOOT: i32 = 84;
 /// Engines that are drawn; a receipt with more has them in its table.
 const MOST: usize = 24;
 /// How far beyond the fastest bar a limit is drawn.
 const FAR: f64 = 2.5;
+
+/// Bars, and where the columns of their figures and ratios end.
+struct Panel {
+    plot: (i32, i32),
+    figure: i32,
+    ratio: i32,
+}
 
 /// The picture, where engines were named.
 pub fn chart(receipt: &Receipt) -> Option<Chart> {
@@ -44,14 +47,14 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     };
     let fastest = most(|speed| speed.decode_tokens_per_s);
     let limits = shown.iter().filter_map(|engine| limit(engine)).filter(|limit| *limit <= FAR * fastest);
-    let decode = Scale::linear(limits.fold(fastest, f64::max) * 1.05, DECODE);
-    let prompt = Scale::linear(most(|speed| speed.prompt_tokens_per_s) * 1.05, PROMPT);
+    let decode = Scale::linear(limits.fold(fastest, f64::max) * 1.05, DECODE.plot);
+    let prompt = Scale::linear(most(|speed| speed.prompt_tokens_per_s) * 1.05, PROMPT.plot);
     let plot = ROW * shown.len() as i32;
     let description = format!("Tokens/s of decoding and of prompts, and who is not right: {}.", words.join("; "));
     let svg = draw("engines", (WIDTH, HEAD + plot + FOOT), &title, &description, |c| {
         c.text((0, 42), Anchor::Start, NOTE, &setup(receipt, record));
         heads(c);
-        for (scale, panel) in [(&decode, DECODE), (&prompt, PROMPT)] {
+        for (scale, panel) in [(&decode, DECODE.plot), (&prompt, PROMPT.plot)] {
             for (value, label) in ticks(scale, 56, "") {
                 c.line((scale.at(value), HEAD), (scale.at(value), HEAD + plot), GRID, 1);
                 c.text((scale.at(value), HEAD + plot + 13), Anchor::Middle, NOTE, &label);
@@ -101,13 +104,13 @@ fn setup(receipt: &Receipt, record: &EnginesRecord) -> String {
 fn heads(c: &mut Canvas) {
     for (x, anchor, font, words) in [
         (NAMES, Anchor::End, HEADING, "engine"),
-        (DECODE.0, Anchor::Start, HEADING, "decoding"),
-        (DECODE_FIGURE, Anchor::End, NOTE, "tokens/s"),
-        (DECODE_RATIO, Anchor::End, NOTE, "over ours"),
+        (DECODE.plot.0, Anchor::Start, HEADING, "decoding"),
+        (DECODE.figure, Anchor::End, NOTE, "tokens/s"),
+        (DECODE.ratio, Anchor::End, NOTE, "over ours"),
         (SHARE, Anchor::End, NOTE, "of limit"),
-        (PROMPT.0, Anchor::Start, HEADING, "prompt"),
-        (PROMPT_FIGURE, Anchor::End, NOTE, "tokens/s"),
-        (PROMPT_RATIO, Anchor::End, NOTE, "over ours"),
+        (PROMPT.plot.0, Anchor::Start, HEADING, "prompt"),
+        (PROMPT.figure, Anchor::End, NOTE, "tokens/s"),
+        (PROMPT.ratio, Anchor::End, NOTE, "over ours"),
     ] {
         c.text((x, HEAD - 18), anchor, font, words);
     }
@@ -128,7 +131,7 @@ fn over<'r>(engine: &EngineRecord, ratio: &'r Option<Ratio>) -> Option<&'r Ratio
 fn in_words(engine: &EngineRecord) -> String {
     let Some(speed) = &engine.speed else {
         let why = if engine.why.is_empty() { String::new() } else { format!(": {}", engine.why) };
-        return format!("{} {}{why}", engine.name, engine.status);
+        return format!("{} {}{why}", engine.name, engines::status_word(engine));
     };
     let against = |ratio: &Option<Ratio>| {
         over(engine, ratio).map_or_else(String::new, |r| {
@@ -153,33 +156,32 @@ fn row(c: &mut Canvas, (decode, prompt): (&Scale, &Scale), y: i32, engine: &Engi
     let small = if quantised { format!("{format}, quantised head") } else { format.into() };
     c.text((NAMES, y + 8), Anchor::End, NOTE, &text::fit(&small, 12, false, NAMES - 4));
     let Some(speed) = &engine.speed else {
-        let status = engine.status.name();
-        c.text((DECODE.0, y - 8), Anchor::Start, Font { color: CLAIM, ..STRONG }, status);
-        c.text((DECODE.0, y + 8), Anchor::Start, NOTE, &text::fit(&engine.why, 12, false, WIDTH - DECODE.0 - 4));
+        let status = engines::status_word(engine);
+        c.plated((DECODE.plot.0, y - 8), Anchor::Start, Font { color: CLAIM, ..STRONG }, status);
+        let why = text::fit(engines::first_fault(engine), 12, false, WIDTH - DECODE.plot.0 - 4);
+        c.plated((DECODE.plot.0, y + 8), Anchor::Start, NOTE, &why);
         return;
     };
-    let figures = (speed.decode_tokens_per_s, over(engine, &speed.decode));
-    bars(c, (decode, DECODE.0), y, figures, (DECODE_FIGURE, DECODE_RATIO));
-    let figures = (speed.prompt_tokens_per_s, over(engine, &speed.prompt));
-    bars(c, (prompt, PROMPT.0), y, figures, (PROMPT_FIGURE, PROMPT_RATIO));
+    bars(c, (decode, &DECODE), y, (speed.decode_tokens_per_s, over(engine, &speed.decode)));
+    bars(c, (prompt, &PROMPT), y, (speed.prompt_tokens_per_s, over(engine, &speed.prompt)));
     if let Some(limit) = limit(engine).filter(|limit| decode.holds(*limit)) {
         c.line((decode.at(limit), y - 10), (decode.at(limit), y + 10), INK, 2);
     }
     if let Some(share) = speed.share_of_bound.filter(|share| share.is_finite()) {
-        c.text((SHARE, y), Anchor::End, Font { color: MUTED, ..LABEL }, &figures::percent(share));
+        figure(c, (DECODE.ratio, SHARE), y, Font { color: MUTED, ..LABEL }, &figures::percent(share));
     }
 }
 
+/// A figure at the right end of its column.
+fn figure(c: &mut Canvas, (left, right): (i32, i32), y: i32, font: Font, words: &str) {
+    c.text((right, y), Anchor::End, font, &text::fit(words, font.px, font.bold, right - left - 2));
+}
+
 /// One bar with its interval, its figure and its ratio.
-fn bars(
-    c: &mut Canvas,
-    (scale, left): (&Scale, i32),
-    y: i32,
-    (speed, ratio): (f64, Option<&Ratio>),
-    (figure, over): (i32, i32),
-) {
+fn bars(c: &mut Canvas, (scale, panel): (&Scale, &Panel), y: i32, (speed, ratio): (f64, Option<&Ratio>)) {
+    let (left, figures_at) = (panel.plot.0, (panel.plot.1, panel.figure));
     if speed.is_nan() || speed <= 0.0 {
-        c.text((figure, y), Anchor::End, LABEL, "n/a");
+        figure(c, figures_at, y, LABEL, "n/a");
         return;
     }
     // Our own program has no direction: it is what the others are compared with.
@@ -189,8 +191,9 @@ fn bars(
         let end = |end: f64| scale.at(speed * end / ratio);
         c.whisker((end(low), end(high)), y, 3, INK);
     }
-    c.text((figure, y), Anchor::End, STRONG, &figures::number(speed));
-    c.text((over, y), Anchor::End, LABEL, &ratio.map_or_else(|| "1×".into(), figures::judged));
+    figure(c, figures_at, y, STRONG, &figures::number(speed));
+    let ratio = ratio.map_or_else(|| "1×".into(), figures::judged);
+    figure(c, (panel.figure, panel.ratio), y, LABEL, &ratio);
 }
 
 /// What is drawn, explained.
@@ -226,7 +229,7 @@ mod tests {
         let chart = chart(&receipt).expect("a picture");
         assert_eq!(chart.title, "3 of 5 engines are right; ik_llama.cpp decodes 0.62× tritbench (slower)");
         let wrong = chart.svg.split("</desc>").nth(1).expect("drawn");
-        let words = [">wrong<", ">unsupported<", "quantised head", "perplexity 32.37, right 23.04, likely SiLU"];
+        let words = [">wrong<", ">absent<", "quantised head", "perplexity 32.37, right 23.04, likely SiLU"];
         for word in words {
             assert!(wrong.contains(word), "{word}");
         }

@@ -202,6 +202,40 @@ fn absurd_figures_are_drawn_somewhere() {
     }
 }
 
+/// Engines of any name and figure, more of them than there is room for.
+#[test]
+fn engines_of_any_kind_are_drawn() {
+    let with = |edit: &dyn Fn(usize, &mut receipt::EngineRecord)| {
+        let mut receipt = fixture::engines();
+        let record = receipt.engines.as_mut().expect("engines");
+        record.engines.iter_mut().enumerate().for_each(|(i, engine)| edit(i, engine));
+        receipt
+    };
+    for value in [f64::NAN, f64::INFINITY, 0.0, -1.0, 1e-300, 1e300, 1e17] {
+        let absurd = with(&|i, engine| {
+            let Some(speed) = engine.speed.as_mut().filter(|_| i > 0) else { return };
+            (speed.decode_tokens_per_s, speed.share_of_bound) = (value, Some(value));
+            for ratio in speed.decode.iter_mut().chain(&mut speed.prompt) {
+                (ratio.median, ratio.low, ratio.high) = (value, Some(-value), Some(value));
+            }
+        });
+        check(&format!("engines at {value:e}"), &absurd);
+    }
+    let long = with(&|i, engine| {
+        engine.name = format!("{i}-{}", "a-very-long-engine".repeat(9));
+        engine.why = "W ".repeat(900);
+        engine.file.iter_mut().for_each(|file| file.format = "語".repeat(90));
+    });
+    check("long engines", &long);
+    let mut crowd = fixture::engines();
+    let record = crowd.engines.as_mut().expect("engines");
+    let one = record.engines[1].clone();
+    record.engines.extend((0..60).map(|i| receipt::EngineRecord { name: format!("another-{i}"), ..one.clone() }));
+    check("60 more engines", &crowd);
+    let pictures = all(&crowd);
+    assert!(pictures[0].caption.ends_with("41 more are not drawn; the tables have them."), "{}", pictures[0].caption);
+}
+
 #[test]
 fn crowds_keep_their_distance() {
     for n in [6, 25, 60] {

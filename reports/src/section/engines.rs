@@ -5,14 +5,14 @@ use crate::chart;
 use crate::document::{Block, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::words::count;
 use receipt::judge::engines;
-use receipt::{EngineRecord, EngineSpeed, EnginesRecord, Receipt, figures};
+use receipt::{EngineRecord, EngineSpeed, EnginesRecord, Receipt, RowStatus, figures};
 
-const NOTE: &str = "Perplexity: over the scored text, beside what an exact kernel of this program computes with the same \
-                    output head. Speeds are by our clock, from a request written to its answer read, in turns: \
-                    decoding and prompt are what a longer request takes beyond a short one, and what an engine says of \
-                    itself stands beside them. Over ours: against our own program, paired by round. Threads used: CPU \
-                    time over wall time. Of limit: share of the decode speed at which the file's weights can be read. \
-                    Who is not right, not possible or not checked has no speed.";
+const NOTE: &str = "Perplexity: over the scored text, beside what an exact kernel of this program computes with the \
+                    same output head. Speeds are by our clock, from a request written to its answer read, in turns: \
+                    decoding and prompt are what a longer request takes beyond a short one, and what an engine says \
+                    of itself stands beside them. Over ours: against our own program, paired by round. Threads used: \
+                    CPU time over wall time. Of limit: share of the decode speed at which the file's weights can be \
+                    read. Who is not right, not possible or not checked has no speed.";
 
 /// The section, where a run named engines.
 pub fn section(receipt: &Receipt) -> Option<Section> {
@@ -92,9 +92,10 @@ fn table(record: &EnginesRecord) -> Table {
 }
 
 fn row(record: &EnginesRecord, index: usize, engine: &EngineRecord, is_fastest: bool) -> Row {
-    let status = match engine.status {
-        status if status.is_ok() => Cell::from(Value::word(status.name())).tone(Tone::Good),
-        status => Cell::from(Value::word(status.name())).tone(Tone::Bad),
+    let tone = match engine.status {
+        RowStatus::Ok => Tone::Good,
+        RowStatus::Unsupported => Tone::Dim,
+        _ => Tone::Bad,
     };
     let speed = engine.speed.as_ref();
     let rate = |figure: fn(&EngineSpeed) -> Option<f64>| {
@@ -111,7 +112,7 @@ fn row(record: &EnginesRecord, index: usize, engine: &EngineRecord, is_fastest: 
     let peak = Some(engine.peak_memory_bytes).filter(|bytes| *bytes > 0);
     let cells = vec![
         Cell::from(engine.name.as_str()),
-        status,
+        Cell::from(Value::word(engines::status_word(engine))).tone(tone),
         word(score(engine).map(engines::perplexity)),
         word(engines::oracle(&record.oracles, engine).map(|right| engines::perplexity(right.nats_per_token))),
         if is_fastest { decode.tone(Tone::Best) } else { decode },
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!(text(2, "Decode by its own clock"), "not said");
         assert_eq!([text(3, "Status"), text(3, "Perplexity"), text(3, "Right")], ["wrong", "32.37", "23.04"]);
         assert!(text(3, "Why").contains("likely SiLU instead of relu squared"));
-        assert_eq!([text(4, "Status"), text(4, "Perplexity"), text(4, "Version")], ["unsupported", "–", "–"]);
+        assert_eq!([text(4, "Status"), text(4, "Perplexity"), text(4, "Version")], ["absent", "–", "–"]);
         for title in ["Decode tokens/s", "Over ours", "Prompt tokens/s", "First token", "Of limit", "Threads used"] {
             assert_eq!([text(3, title), text(4, title)], ["–", "–"], "{title}");
         }

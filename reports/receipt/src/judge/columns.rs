@@ -114,8 +114,8 @@ impl Columns {
             .twinned()
     }
 
-    /// Columns of engines in turns: what the longer request took beyond the short one with one id, by wall time, 0 where
-    /// that is nothing. Each round is one sample.
+    /// Columns of engines in turns: what the longer request took beyond the short one, by wall time, 0 where that is
+    /// nothing. Each round is one sample.
     pub fn engines(turns: &EngineTurns, work: EngineWork) -> Self {
         let longer = match work {
             EngineWork::Decode => &turns.text,

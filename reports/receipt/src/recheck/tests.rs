@@ -141,13 +141,13 @@ fn engines_follow_from_their_answers_and_rounds() {
         refused(field, new);
     }
     // One edited sample, even where digests were made anew: what follows from it is named.
-    for (field, follows) in [
-        ("/engines/turns/text/3/ns/1", "/engines/engines/1/speed/"),
-        ("/engines/turns/own_times/1/3/text_decode_ns", "/engines/engines/1/speed/own_decode_tokens_per_s"),
-        ("/engines/engines/1/truth/score/nats_per_token", "/engines/engines/1/truth/score/ln_ratio"),
-        ("/engines/engines/1/truth/texts/0/ids/0", "/engines/engines/1/truth/texts/0/wrong_at"),
+    for (field, new, follows) in [
+        ("/engines/turns/text/3/ns/1", 7, "/engines/engines/1/speed/"),
+        ("/engines/turns/own_times/1/3/text_decode_ns", 0, "/engines/engines/1/speed/own_decode_tokens_per_s"),
+        ("/engines/engines/1/truth/score/nats_per_token", 7, "/engines/engines/1/truth/score/ln_ratio"),
+        ("/engines/engines/1/truth/texts/0/ids/0", 7, "/engines/engines/1/truth/texts/0/wrong_at"),
     ] {
-        let found = problems(field, 7.into());
+        let found = problems(field, new.into());
         assert!(found.iter().any(|problem| problem.field.starts_with(follows)), "{field}: {found:?}");
     }
     // And where they were not, the part itself.

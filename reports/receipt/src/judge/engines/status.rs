@@ -65,8 +65,8 @@ fn derived(record: &EnginesRecord, engine: &EngineRecord) -> bool {
     }
 }
 
-/// Weights that were read faster than this machine reads: by decoding for each id, by a prompt once for all ids that the
-/// engine takes at once.
+/// Weights that were read faster than this machine reads: by decoding for each id, by a prompt once for all ids that
+/// the engine takes at once.
 fn impossible(
     record: &EnginesRecord,
     (engine, speed): (&EngineRecord, &EngineSpeed),
@@ -167,10 +167,11 @@ mod tests {
         assert!(first.starts_with("ik_llama.cpp is right and decodes 0.62× ["), "{first}");
         assert!(first.ends_with("] as fast as tritbench (slower)"), "{first}");
         assert!(second.starts_with("litespark is right (quantised head, 4 bits) and decodes 0.45× ["), "{second}");
-        let why = "perplexity 32.37, right 23.04, likely SiLU instead of relu squared, mean KL divergence 0.498 nats, \
-                   at most 0.002 is right, wrong ids after prompts of 1, 63, 128 ids";
-        assert_eq!(*third, format!("llama.cpp is wrong: {why}"));
-        assert_eq!(*last, "bitnet.cpp is absent: `adapter --version` gave no answer within 10 s.");
+        assert_eq!(*third, "llama.cpp is wrong: perplexity 32.37, right 23.04, likely SiLU instead of relu squared");
+        assert_eq!(*last, "bitnet.cpp is absent: adapter --version gave no answer within 10 s.");
+        let why = "perplexity 32.37, right 23.04, likely SiLU instead of relu squared; mean KL divergence 0.498 nats \
+                   (at most 0.002 is right); wrong ids after prompts of 1, 63, 128 ids";
+        assert_eq!(engine(&fixture::engines(), "llama.cpp").why, why);
         let alone = edited(|record| record.engines.truncate(1));
         let said = sentence(alone.engines.as_ref().expect("engines")).expect("some");
         assert_eq!(said, "No engine was named beside tritbench, which is right.");

@@ -1,6 +1,6 @@
 //! Whether an engine is right: what it answered, held to what this program computes of the same model with its head.
 
-use super::words::perplexities;
+use super::words::{FAULTS, perplexities};
 use crate::figures::measured;
 use crate::record::{Activations, EngineRecord, EnginesRecord, MistakeRecord, OracleRecord, RowStatus, TruthRecord};
 
@@ -66,12 +66,12 @@ pub fn truth_status(engine: &EngineRecord, oracle: Option<&OracleRecord>) -> (Ro
             .mean_kl_nats
             // NaN is above every bound.
             .filter(|kl| !(*kl <= MOST_KL))
-            .map(|kl| format!("mean KL divergence {} nats, at most {MOST_KL} is right", measured(kl))),
+            .map(|kl| format!("mean KL divergence {} nats (at most {MOST_KL} is right)", measured(kl))),
         (truth.same_again == Some(false)).then(|| "two processes gave two answers to one request".into()),
         (truth.reads_prompt == Some(false)).then(|| "two prompts with the same last id got one answer".into()),
         wrong_texts(truth),
     ];
-    let why = faults.into_iter().flatten().collect::<Vec<String>>().join(", ");
+    let why = faults.into_iter().flatten().collect::<Vec<String>>().join(FAULTS);
     (if why.is_empty() { RowStatus::Ok } else { RowStatus::Wrong }, why)
 }
 

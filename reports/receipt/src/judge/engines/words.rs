@@ -3,6 +3,25 @@
 use crate::figures::{measured, number, ratio_with_interval};
 use crate::record::{EngineRecord, EnginesRecord, RowStatus};
 
+/// What stands between two faults of an engine.
+pub(super) const FAULTS: &str = "; ";
+
+/// Why an engine is not `ok`, of several faults the first; tables have the others.
+pub fn first_fault(engine: &EngineRecord) -> &str {
+    match engine.status {
+        RowStatus::Wrong => engine.why.split(FAULTS).next().unwrap_or_default(),
+        _ => &engine.why,
+    }
+}
+
+/// The status of an engine in tables and pictures; a program that is not there is not unsupported by this CPU.
+pub fn status_word(engine: &EngineRecord) -> &'static str {
+    match engine.status {
+        RowStatus::Unsupported => "absent",
+        status => status.name(),
+    }
+}
+
 /// A perplexity from its nats: `23.04`, `15,908`, `5.3e11`.
 pub fn perplexity(nats: f64) -> String {
     match nats.exp() {
@@ -42,7 +61,7 @@ fn clause(engine: &EngineRecord) -> String {
     let (name, why) = (&engine.name, engine.why.trim_end_matches('.'));
     match engine.status {
         RowStatus::Ok => format!("{name} is right{}{}", beside_name(engine), speed(engine)),
-        RowStatus::Wrong => format!("{name} is wrong: {why}"),
+        RowStatus::Wrong => format!("{name} is wrong: {}", first_fault(engine)),
         RowStatus::Impossible => format!("{name} is impossible: {why}"),
         RowStatus::Refused => format!("{name} is not ranked: {why}"),
         RowStatus::Crashed => format!("{name} crashed: {why}"),
