@@ -64,8 +64,7 @@ pub fn truth_status(engine: &EngineRecord, oracle: Option<&OracleRecord>) -> (Ro
         wrong_score(truth, &loaded.activations, oracle),
         truth
             .mean_kl_nats
-            // NaN is above every bound.
-            .filter(|kl| !(*kl <= MOST_KL))
+            .filter(|kl| kl.is_nan() || *kl > MOST_KL)
             .map(|kl| format!("mean KL divergence {} nats (at most {MOST_KL} is right)", measured(kl))),
         (truth.same_again == Some(false)).then(|| "two processes gave two answers to one request".into()),
         (truth.reads_prompt == Some(false)).then(|| "two prompts with the same last id got one answer".into()),
