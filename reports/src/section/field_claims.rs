@@ -15,7 +15,7 @@ const LEAD: &str = "A decoded token must read the model's weights and multiply e
                     and products against the peak of its multiply instruction, bound every figure without a run. A \
                     figure beyond the nearer bound is impossible as labelled; below, its share of the bound stands. \
                     Possible is not right: only the scenario beside it, on that machine, decides.";
-const NOTE: &str = "Every bound errs upwards: the highest clock on all cores that are named, each memory channel at its \
+const NOTE: &str = "Every bound errs upwards: the highest clock on all named cores, each memory channel at its \
                     full rate, nothing but the multiply. What the last-level cache can hold is not counted as read \
                     from memory. Kernels that look products up have no bound by the multiply. Machines and models are \
                     in `scenarios/field-claims.toml`, each with where its numbers are from; `tritbench list claims \
@@ -124,7 +124,7 @@ mod tests {
             assert!(html.contains(&verdict), "{}: {verdict}", j.claim.id);
         }
         // It loads nothing from elsewhere.
-        assert_eq!(html.matches("http").count(), html.matches("http://www.w3.org/2000/svg").count());
+        assert!(!html.contains("http://") && !html.contains("https://"));
     }
 
     #[test]

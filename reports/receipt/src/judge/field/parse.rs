@@ -112,7 +112,7 @@ fn check_claim(claim: &Claim, field: &Field) -> Checked {
     let parts: Vec<&str> = date.split('-').collect();
     let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
     let digits = parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
-    if !digits || !([4, 2, 2].starts_with(&lengths) && !lengths.is_empty()) {
+    if !digits || ![4, 2, 2].starts_with(&lengths) {
         return Err(format!(
             "{:?} is no date: write 2024-12-06, 2024-12 or 2024, after `read ` if need be",
             claim.date

@@ -6,7 +6,7 @@ use crate::judge::physics::{By, Peak, Verdict, Work, judge};
 use serde::Serialize;
 
 /// How many times its machine's bound a figure may be: exactly it. The bounds are arithmetic and err upwards (the
-/// highest clock on every core, each channel at its full rate, nothing but the multiply), so nothing is left to forgive.
+/// highest clock on every core, each channel at its full rate, nothing but the multiply): nothing is left to forgive.
 pub const TOLERANCE: f64 = 1.0;
 
 /// A claim and what physics says of it.
