@@ -136,12 +136,13 @@ def latent(codes, scale):
     """
     import numpy
     ones = codes != 0
-    count = int(ones.sum())
-    if not count or count == codes.size:
-        values = codes * numpy.float32(scale)
-        return bf16(values)
-    one, _ = below((codes.size * scale - (codes.size - count) * scale / 4) / count)
-    left, zeros = codes.size * scale - count * one, codes.size - count
+    count, zeros = int(ones.sum()), int((~ones).sum())
+    if not count:
+        return bf16(codes.astype(numpy.float32))
+    one, _ = below((codes.size * scale - zeros * scale / 4) / count)
+    left = codes.size * scale - count * one
+    if not 0 < left < zeros * scale * 0.45:
+        raise ValueError("a matrix with hardly a zero: no latent weights are read back as these codes and this scale")
     small, large = below(left / zeros)
     magnitudes = numpy.full(zeros, small, numpy.float32)
     magnitudes[:round((left - zeros * small) / (large - small))] = large

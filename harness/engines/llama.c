@@ -33,7 +33,7 @@
 #include <unistd.h>
 
 static FILE *answers; // The engine may print to stdout: answers go to a descriptor of their own.
-static char last_error[512];
+static char first_error[512];
 static struct llama_model *model;
 static struct llama_context *context;
 static struct llama_batch batch;
@@ -138,7 +138,8 @@ static void keep_errors(enum ggml_log_level level, const char *text, void *user)
     (void)user;
     if (level != GGML_LOG_LEVEL_ERROR && level != GGML_LOG_LEVEL_WARN) return;
     fputs(text, stderr);
-    if (level == GGML_LOG_LEVEL_ERROR) snprintf(last_error, sizeof last_error, "%s", text);
+    // The first of several says what was wrong, the others that something was.
+    if (level == GGML_LOG_LEVEL_ERROR && !*first_error) snprintf(first_error, sizeof first_error, "%s", text);
 }
 
 static unsigned long long now(void) {
@@ -212,7 +213,7 @@ static void load(void) {
 #else
     model = llama_load_model_from_file(asked.model, of_model);
 #endif
-    if (!model) { refuse("the engine does not load this file", last_error); return; }
+    if (!model) { refuse("the engine does not load this file", first_error); return; }
 
     struct llama_context_params of_context = llama_context_default_params();
     of_context.n_ctx = (uint32_t)asked.context;
@@ -224,7 +225,7 @@ static void load(void) {
 #else
     context = llama_new_context_with_model(model, of_context);
 #endif
-    if (!context) { refuse("the engine makes no context", last_error); return; }
+    if (!context) { refuse("the engine makes no context", first_error); return; }
 #ifdef HAS_VOCAB
     vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(model));
 #else
@@ -285,7 +286,7 @@ static void generate(void) {
     int *text = malloc((size_t)asked.count * sizeof *text), failed = 0;
     unsigned long long begin = now();
     const float *logits = feed_prompt();
-    if (!text || !logits) { free(text); refuse("the engine does not decode the prompt", last_error); return; }
+    if (!text || !logits) { free(text); refuse("the engine does not decode the prompt", first_error); return; }
     text[0] = best(logits);
     unsigned long long first = now();
     for (long i = 1; i < asked.count && !failed; i++) {
@@ -293,7 +294,7 @@ static void generate(void) {
         if (!failed) text[i] = best(llama_get_logits_ith(context, 0));
     }
     unsigned long long end = now();
-    if (failed) { free(text); refuse("the engine stops decoding", last_error); return; }
+    if (failed) { free(text); refuse("the engine stops decoding", first_error); return; }
     for (long i = 0; i < asked.count; i++) fprintf(answers, "%s%d", i ? ", " : "{\"ids\": [", text[i]);
     fprintf(answers, "], \"prompt_ns\": %llu, \"decode_ns\": %llu}\n", first - begin, end - first);
     free(text);
@@ -314,7 +315,7 @@ static void score(void) {
         for (int at = 0; at < window; at += most_ids) {
             int count = window - at < most_ids ? window - at : most_ids;
             const int *piece = ids + w * window + at;
-            if (!feed(piece, count, at, 1)) { refuse("the engine does not decode a window", last_error); return; }
+            if (!feed(piece, count, at, 1)) { refuse("the engine does not decode a window", first_error); return; }
             for (int i = 0; i < count; i++) nats += loss(llama_get_logits_ith(context, i), piece[i + 1]);
         }
     }
@@ -328,7 +329,7 @@ static void score(void) {
 static void logits(void) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const float *last = feed_prompt();
-    if (!last) { refuse("the engine does not decode the prompt", last_error); return; }
+    if (!last) { refuse("the engine does not decode the prompt", first_error); return; }
     size_t bytes = (size_t)vocabulary * 4;
     fputs("{\"logits\": \"", answers);
     for (size_t at = 0; at < bytes; at += 3) {
@@ -367,7 +368,7 @@ int main(int argc, char **argv) {
     char *line = NULL;
     size_t room = 0;
     while (getline(&line, &room, stdin) > 0) {
-        last_error[0] = 0;
+        first_error[0] = 0;
         const char *why = read_request(line) ? NULL : "a request that is no flat JSON object";
         int generates = !strcmp(asked.request, "generate"), scores = !strcmp(asked.request, "score");
         int wants_logits = !strcmp(asked.request, "logits");

@@ -30,6 +30,8 @@ pub struct Client {
     process: Process,
     described: Described,
     vocabulary: usize,
+    /// What the engine says of the bytes that an id reads.
+    bytes_per_token: Option<u64>,
     loading: std::time::Duration,
 }
 
@@ -43,7 +45,7 @@ impl Client {
             let why = "answers none of generate, score and logits".to_owned();
             return Err(Failed::Row { status: RowStatus::Refused, why });
         }
-        Ok(Self { process, described, vocabulary: 0, loading: engine.patience() * LOADING })
+        Ok(Self { process, described, vocabulary: 0, bytes_per_token: None, loading: engine.patience() * LOADING })
     }
 
     /// Whether it answers a request.
@@ -61,7 +63,8 @@ impl Client {
             return Err(wrong(why));
         }
         self.vocabulary = vocabulary;
-        let Loaded { vocabulary, threads, head_bits, cache, batch, activations } = loaded;
+        self.bytes_per_token = loaded.bytes_per_token;
+        let Loaded { vocabulary, threads, head_bits, cache, batch, activations, .. } = loaded;
         Ok(EngineLoaded { ns: spent.ns, vocabulary, threads, head_bits, cache, batch, activations })
     }
 
@@ -100,6 +103,11 @@ impl Client {
             return Err(wrong(format!("gave {got} logits for a vocabulary of {vocabulary}")));
         }
         Ok(logits)
+    }
+
+    /// Bytes of weights that a decoded id reads, as the engine says.
+    pub fn bytes_per_token(&self) -> Option<u64> {
+        self.bytes_per_token
     }
 
     /// Peak of resident memory in bytes of all its processes so far.

@@ -22,8 +22,47 @@ pub struct Prepared {
     /// Absolute path.
     pub path: PathBuf,
     pub file: EngineFile,
-    /// Bytes of weights a token.
-    pub bytes_per_token: u64,
+    pub weights: Weights,
+}
+
+/// What a decoded token must read of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// Bytes of the matrices of the blocks as the file has them.
+    stored: u64,
+    /// The least that anybody packs them in: five codes a byte.
+    least: u64,
+    /// Elements of the output head.
+    head: u64,
+}
+
+/// Ternary codes that a byte holds at most: 3^5 is 243.
+const CODES_A_BYTE: u64 = 5;
+
+impl Weights {
+    /// Those of a file, as far as this program reads it; else those of the model that it was made of.
+    fn of(path: &Path, model: &Gguf) -> Self {
+        Gguf::open(path).map_or_else(|_| Self::of_tensors(model), |gguf| Self::of_tensors(&gguf))
+    }
+
+    fn of_tensors(gguf: &Gguf) -> Self {
+        let (mut stored, mut least) = (0, 0);
+        for tensor in gguf.tensors.iter().filter(|tensor| tensor.name.starts_with("blk.") && tensor.dims.len() > 1) {
+            let packed = tensor.elements() / CODES_A_BYTE;
+            least += packed;
+            // A file of plain numbers is packed when it is loaded: nobody multiplies those.
+            stored += tensor.n_bytes.filter(|_| tensor.kind.encoding.is_some()).unwrap_or(packed);
+        }
+        let head = gguf.find_tensor("output.weight").or_else(|| gguf.find_tensor("token_embd.weight"));
+        Self { stored, least, head: head.map_or(0, |head| head.elements()) }
+    }
+
+    /// Bytes a token with a head of so many bits. An engine that packs more tightly than its file may say so, but not
+    /// below what can be.
+    pub fn bytes_per_token(&self, head_bits: u32, said: Option<u64>) -> u64 {
+        let head = self.head * u64::from(head_bits) / 8;
+        said.map_or(self.stored + head, |said| said.max(self.least + head))
+    }
 }
 
 /// The model as its file is, and where converted ones are kept.
@@ -57,7 +96,8 @@ impl Source<'_> {
         if let Some(command) = &engine.convert {
             return self.by_command(engine, command, places);
         }
-        if let Some(own) = own.filter(|own| engine.formats.iter().any(|format| format == own)) {
+        let reads = |own: &&str| engine.formats.is_empty() || engine.formats.iter().any(|format| format == own);
+        if let Some(own) = own.filter(reads) {
             let path = self.on_disk()?;
             return self.prepared(&path, own, false);
         }
@@ -158,21 +198,9 @@ impl Source<'_> {
             // A folder: the hash of its files' hashes, by name.
             several => sha256_hex(several.join("\n").as_bytes()),
         };
-        let bytes_per_token = match Gguf::open(path) {
-            Ok(gguf) => read_a_token(&gguf),
-            // A format that this program does not read: all of it, as if the embedding were its head.
-            Err(_) => bytes,
-        };
         let file = EngineFile { format: format.to_owned(), bytes, sha256, converted };
-        Ok(Prepared { path: path.to_path_buf(), file, bytes_per_token })
+        Ok(Prepared { path: path.to_path_buf(), file, weights: Weights::of(path, self.gguf) })
     }
-}
-
-/// Bytes of tensors that a token reads: all but the embedding where the head has rows of its own.
-fn read_a_token(gguf: &Gguf) -> u64 {
-    let own_head = gguf.find_tensor("output.weight").is_some();
-    let read = gguf.tensors.iter().filter(|tensor| !(own_head && tensor.name == "token_embd.weight"));
-    read.filter_map(|tensor| tensor.n_bytes).sum()
 }
 
 /// A file of this name in the cache's folder for engines.
@@ -199,4 +227,22 @@ fn list(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 
 fn unsupported(why: String) -> Failed {
     Failed::Row { status: RowStatus::Unsupported, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::builtin;
+
+    #[test]
+    fn a_token_reads_the_blocks_and_the_head() {
+        let gguf = builtin::open().expect("opens");
+        let weights = Weights::of_tensors(&gguf);
+        // 3 blocks of 512 x (512 + 2 x 128 + 512) and 3 x 512 x 1024 weights, 21 scales of 32 bytes; 1024 rows of 512.
+        let (ternary, head) = (3 * 512 * (1280 + 3 * 1024), 1024 * 512);
+        assert_eq!(weights, Weights { stored: ternary / 4 + 21 * 32, least: ternary / 5, head });
+        assert_eq!(weights.bytes_per_token(16, None), ternary / 4 + 21 * 32 + 2 * head);
+        assert_eq!(weights.bytes_per_token(8, Some(10)), weights.least + head, "no less than can be");
+        assert_eq!(weights.bytes_per_token(8, Some(1 << 30)), 1 << 30);
+    }
 }

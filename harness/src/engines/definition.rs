@@ -35,7 +35,7 @@ pub struct Definition {
     #[serde(default)]
     pub protocol: Protocol,
     /// Encodings of ternary matrices that it reads, as `model inspect` calls them, best first; what a converter makes
-    /// where there is one.
+    /// where there is one. None for an engine that has its model already: it is given the model's own file.
     pub formats: Vec<String>,
     /// Whether it computes with as many threads as it is told. One that does not takes no turns with others.
     #[serde(default)]
@@ -103,8 +103,8 @@ impl Definition {
                 return Err(format!("engine {}: {key} names no program", self.name));
             }
         }
-        if self.formats.is_empty() {
-            return Err(format!("engine {}: formats is empty; name an encoding, such as \"i2_s\"", self.name));
+        if self.formats.is_empty() && self.convert.is_some() {
+            return Err(format!("engine {}: formats is empty; name what convert makes", self.name));
         }
         if !(self.timeout_s.is_finite() && self.timeout_s > 0.0 && self.timeout_s < 1e6) {
             return Err(format!("engine {}: timeout_s is not a number of seconds above 0", self.name));
@@ -163,7 +163,8 @@ mod tests {
         let told = |wrong: Definition| check(&[wrong]).expect_err("refused").1;
         assert!(told(Definition { name: "a b".into(), ..good.clone() }).contains("\"a b\""));
         assert!(told(Definition { run: Vec::new(), ..good.clone() }).contains("run names no program"));
-        assert!(told(Definition { formats: Vec::new(), ..good.clone() }).contains("formats is empty"));
+        let convert = Some(vec!["c".into()]);
+        assert!(told(Definition { formats: Vec::new(), convert, ..good.clone() }).contains("formats is empty"));
         assert!(told(Definition { timeout_s: 0.0, ..good.clone() }).contains("timeout_s"));
         let (at, what) = check(&[good.clone(), good]).expect_err("twice");
         assert_eq!((at, what.as_str()), (1, "two engines are called a"));

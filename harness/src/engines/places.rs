@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// The shipped adapters, by the name that a definition calls them.
-const ADAPTERS: [(&str, &str); 4] = [
+const ADAPTERS: [(&str, &str); 5] = [
+    ("gguf_rename.py", include_str!("../../engines/gguf_rename.py")),
     ("llama.c", include_str!("../../engines/llama.c")),
     ("llama.sh", include_str!("../../engines/llama.sh")),
     ("completions.py", include_str!("../../engines/completions.py")),

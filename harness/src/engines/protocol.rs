@@ -83,6 +83,9 @@ pub struct Loaded {
     /// Which activations share a scale: `token`, `256`, `128`, `32`, or other words.
     #[serde(default)]
     pub activations: String,
+    /// Bytes of weights that a decoded id reads, where the engine packs them more tightly than its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_token: Option<u64>,
 }
 
 /// Answers [`Request::Generate`].

@@ -140,8 +140,8 @@ impl Gathering<'_> {
         let sha256 = loaded.record.sha256.as_str();
         let prepared = Source { gguf: &loaded.model.gguf, sha256 }.for_engine(definition, &self.places)?;
         row.file = Some(prepared.file.clone());
-        row.bytes_per_token = prepared.bytes_per_token;
         let (mut client, engine) = self.load(definition, &command, &prepared)?;
+        row.bytes_per_token = prepared.weights.bytes_per_token(engine.head_bits, client.bytes_per_token());
         let right = self.right(engine.head_bits)?;
         let activations = engine.activations.clone();
         row.loaded = Some(engine);
