@@ -15,8 +15,8 @@ use crate::scenario::Scenario;
 use crate::words;
 use clap::{Args, Subcommand};
 use receipt::judge::bound::Reads;
-use receipt::judge::sequential;
 use receipt::judge::engines as judge;
+use receipt::judge::sequential;
 use receipt::{EngineRecord, Receipt, RowStatus, Rule};
 use serde::Serialize;
 

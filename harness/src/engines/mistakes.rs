@@ -14,17 +14,7 @@ use model::gguf::Reading;
 use model::perplexity::Text;
 use model::weights::{Model, Opened};
 use receipt::MistakeRecord;
-use receipt::judge::sanity;
 
-/// A loss so close to a mistake's, in nats, is that mistake's: engines round activations by rules of their own, which
-/// moved a loss by up to 0.005.
-const NEAR: f64 = 0.03;
-/// Or so close, as a share of the way from the right loss: what rounding moves, a mistake magnifies.
-const NEAR_SHARE: f64 = 0.03;
-/// How many times as close to the mistake's as to the right one it must be.
-const CLEARLY: f64 = 4.0;
-/// So much closer, in nats, than to any other mistake's.
-const APART: f64 = 0.01;
 
 /// One mistake.
 enum Mistake {
@@ -58,37 +48,6 @@ pub fn all(spec: &str, machine: &Machine, head_bits: u32, text: Text<'_>) -> Res
         }
     }
     Ok(found)
-}
-
-/// The mistake whose loss an engine has: the nearest, if it is near, clearly nearer than the right loss, and nearer
-/// than every other mistake. Where two fit, none is named.
-pub fn likeliest(nats: f64, right: f64, mistakes: &[MistakeRecord]) -> Option<&MistakeRecord> {
-    let gap = (nats - right).abs();
-    let away = |mistake: &MistakeRecord| (nats - mistake.nats_per_token).abs();
-    let (at, nearest) = mistakes.iter().enumerate().min_by(|a, b| away(a.1).total_cmp(&away(b.1)))?;
-    let least = away(nearest);
-    let near = least <= NEAR.max(NEAR_SHARE * gap) && CLEARLY * least < gap;
-    let rival = |(i, other): (usize, &MistakeRecord)| i != at && away(other) < 2.0 * least + APART;
-    (near && !mistakes.iter().enumerate().any(rival)).then_some(nearest)
-}
-
-/// Why an engine with this loss is wrong, as far as it can be said. A loss about as high as that of guessing is a
-/// misread weight's, and how high depends on the tool and its batches (one engine's I2_S scored 1,266 and 5e11): there
-/// no figure fits another.
-pub fn in_words(nats: f64, right: f64, vocabulary: usize, mistakes: &[MistakeRecord]) -> String {
-    if !nats.is_finite() {
-        return "its loss is no finite number: a layout, a scale or a table is read wrongly".into();
-    }
-    if sanity::of_perplexity(nats.exp(), vocabulary, false).is_some() {
-        let what = "a layout, a scale or a table is read wrongly; no figure says which";
-        return format!("about as good as guessing among {vocabulary} tokens: {what}");
-    }
-    match likeliest(nats, right, mistakes) {
-        Some(MistakeRecord { mistake, nats_per_token }) => {
-            format!("likeliest: {mistake}, which has a perplexity of {:.2}", nats_per_token.exp())
-        }
-        None => "none of the known mistakes has this perplexity".into(),
-    }
 }
 
 /// A model whose weights are read when they are packed.
@@ -180,12 +139,6 @@ mod tests {
     use kernels::CpuFeatures;
     use model::builtin;
 
-    fn mistake(words: &str, nats_per_token: f64) -> MistakeRecord {
-        MistakeRecord { mistake: words.into(), nats_per_token }
-    }
-
-    /// The figures are those of scenarios/model/oracle.py with another gate, other pairs and reciprocal scales, over
-    /// the first 4 windows of the built-in text; the right one has 2.8672. An f16 cache moves them by up to 0.004.
     #[test]
     fn mistakes_have_the_loss_that_an_independent_oracle_has_with_them() {
         let machine = Machine::for_tests(CpuFeatures::detect());
@@ -232,28 +185,5 @@ mod tests {
         ];
         assert_eq!(words, want);
         assert!(found.iter().all(|mistake| mistake.nats_per_token != right), "{right}: {found:?}");
-    }
-
-    #[test]
-    fn one_is_named_only_where_it_alone_fits() {
-        let known = [mistake("SiLU", 3.4732), mistake("reciprocal", 3.36), mistake("arm", 8.48)];
-        let named = |nats| likeliest(nats, 3.1373, &known).map(|m| &m.mistake[..]);
-        assert_eq!(named(32.37f64.ln()), Some("SiLU"), "llama.cpp's TQ2_0 as arch bitnet");
-        assert_eq!([named(3.1393), named(3.1373), named(3.25), named(3.55), named(f64::NAN)], [None; 5]);
-        let twins = [mistake("a", 4.0), mistake("b", 4.02)];
-        assert_eq!(likeliest(4.005, 3.0, &twins), None);
-        assert_eq!(likeliest(3.998, 3.0, &twins).map(|m| &m.mistake[..]), Some("a"));
-        assert_eq!(likeliest(4.0, 3.0, &[]), None);
-    }
-
-    #[test]
-    fn words_name_a_mistake_or_say_that_none_fits() {
-        let known = [mistake("SiLU instead of relu squared", 3.4732), mistake("arm", 1266f64.ln())];
-        let said = |nats| in_words(nats, 3.1373, 1024, &known);
-        assert_eq!(said(32.37f64.ln()), "likeliest: SiLU instead of relu squared, which has a perplexity of 32.24");
-        assert!(said(1266f64.ln()).starts_with("about as good as guessing among 1024 tokens: a layout"));
-        assert!(said(5e11f64.ln()).contains("no figure says which"));
-        assert!(said(3.3).starts_with("none of the known mistakes"));
-        assert!(said(f64::NAN).contains("no finite number") && said(f64::INFINITY).contains("no finite number"));
     }
 }

@@ -10,6 +10,8 @@ pub mod base64;
 pub mod client;
 pub mod convert;
 pub mod definition;
+pub mod kl;
+pub mod kl_base;
 pub mod mistakes;
 pub mod oracle;
 pub mod own;

@@ -65,6 +65,11 @@ impl<'m> Oracle<'m> {
         Ok(Self { decoder, kernel: kernel.id(), head_bits, context })
     }
 
+    /// Entries of the vocabulary.
+    pub fn vocabulary(&self) -> usize {
+        self.decoder.model().config.vocab
+    }
+
     /// The loss of a text: every position of every window predicts the next id.
     pub fn score(&mut self, text: Text<'_>) -> Result<Score> {
         Ok(score(&mut self.decoder, text, interrupt::flag(), |_, _| {})?)
@@ -100,6 +105,20 @@ impl<'m> Oracle<'m> {
     pub fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>> {
         self.feed(ids)?;
         Ok(self.decoder.logits()?.to_vec())
+    }
+
+    /// Logits after each of these ids from number `from` on, from an empty cache.
+    pub fn all_logits(&mut self, ids: &[u32], from: usize) -> Result<Vec<Vec<f32>>> {
+        self.decoder.reset();
+        let (mut all, batch) = (Vec::new(), self.decoder.batch());
+        for (i, part) in ids.chunks(batch).enumerate() {
+            interrupt::check("interrupted while the right answers were computed")?;
+            self.decoder.forward(part)?;
+            for at in from.saturating_sub(i * batch)..part.len() {
+                all.push(self.decoder.logits_of(at)?.to_vec());
+            }
+        }
+        Ok(all)
     }
 
     /// What a receipt keeps of it: what it scored, and what mistakes score.

@@ -95,6 +95,7 @@ fn with_model<R: BufRead, W: Write>(
         cache: "f16".into(),
         batch: decoder.batch(),
         activations: activations(loaded.model.activations).name().into(),
+        bytes_per_token: Some(decoder.bytes_per_token()),
     }))?;
     let mut model = Speaking { decoder: &mut decoder, context: load.context };
     loop {

@@ -2,13 +2,13 @@
 
 use super::client::{Client, Load};
 use super::convert::{Prepared, Source};
-use super::definition::{Definition, OWN};
+use super::definition::{Definition, OWN, Protocol};
 use super::oracle::Oracle;
 use super::places::Places;
 use super::selection::Selected;
 use super::truth::{self, Questions, Right};
 use super::turns::{self, Player};
-use super::{asked, mistakes, version};
+use super::{asked, kl, mistakes, version};
 use crate::error::Result;
 use crate::guests::Failed;
 use crate::load_model::Loaded;
@@ -117,7 +117,8 @@ impl Gathering<'_> {
             None => self.ask(definition, &mut row),
         };
         match outcome {
-            Ok((client, again)) => self.standing.push(Standing { row: self.rows.len(), client, again }),
+            Ok(Some((client, again))) => self.standing.push(Standing { row: self.rows.len(), client, again }),
+            Ok(None) => {}
             Err(Failed::Run(error)) => return Err(error),
             Err(Failed::Row { status, why }) => (row.status, row.why) = (status, why),
         }
@@ -125,11 +126,12 @@ impl Gathering<'_> {
         Ok(())
     }
 
+    /// Asks one engine; its processes come back where it may take turns.
     fn ask(
         &mut self,
         definition: &Definition,
         row: &mut EngineRecord,
-    ) -> std::result::Result<(Client, Option<Client>), Failed> {
+    ) -> std::result::Result<Option<(Client, Option<Client>)>, Failed> {
         let absent = |why: String| Failed::Row { status: RowStatus::Unsupported, why };
         let command = definition.filled(&definition.version, &self.places).map_err(absent)?;
         row.version = version::ask(&command)?;
@@ -140,6 +142,14 @@ impl Gathering<'_> {
         let sha256 = loaded.record.sha256.as_str();
         let prepared = Source { gguf: &loaded.model.gguf, sha256 }.for_engine(definition, &self.places)?;
         row.file = Some(prepared.file.clone());
+        if definition.protocol == Protocol::KlDivergence {
+            self.right(kl::HEAD_BITS)?;
+            let mut oracle = Oracle::new(&loaded.model, self.plan.machine, kl::HEAD_BITS)?;
+            let threads = self.plan.machine.threads;
+            let (engine, truth) = kl::ask(definition, &command, &prepared, threads, (&mut oracle, &self.questions))?;
+            (row.loaded, row.truth) = (Some(engine), Some(truth));
+            return Ok(None);
+        }
         let (mut client, engine) = self.load(definition, &command, &prepared)?;
         row.bytes_per_token = prepared.weights.bytes_per_token(engine.head_bits, client.bytes_per_token());
         let right = self.right(engine.head_bits)?;
@@ -156,7 +166,7 @@ impl Gathering<'_> {
             truth::ask_again(&mut second, &self.questions, truth)?;
         }
         let keep = row.own.then_some(second);
-        Ok((client, keep))
+        Ok(Some((client, keep)))
     }
 
     /// A process of an engine with the model in it.
@@ -185,7 +195,7 @@ impl Gathering<'_> {
 
     /// Index of what is right with a head of so many bits, computed where it is not known yet.
     fn right(&mut self, bits: u32) -> Result<usize> {
-        let bits = oracle_bits(bits);
+        let bits = judge::oracle_bits(bits);
         if let Some(known) = self.rights.iter().position(|right| right.record.head_bits == bits) {
             return Ok(known);
         }
@@ -198,7 +208,7 @@ impl Gathering<'_> {
     /// are wrong are let go.
     fn name_mistakes(&mut self, step: &mut impl FnMut(String)) -> Result<()> {
         for row in 0..self.rows.len() {
-            let Some(bits) = self.rows[row].loaded.as_ref().map(|loaded| oracle_bits(loaded.head_bits)) else {
+            let Some(bits) = self.rows[row].loaded.as_ref().map(|loaded| judge::oracle_bits(loaded.head_bits)) else {
                 continue;
             };
             let Some(right) = self.rights.iter().position(|right| right.record.head_bits == bits) else { continue };
@@ -261,14 +271,5 @@ impl Gathering<'_> {
             player.client.quit();
         }
         Ok(Some(record))
-    }
-}
-
-/// The head of the oracle that an engine with a head of so many bits is compared with.
-fn oracle_bits(bits: u32) -> u32 {
-    match bits {
-        12.. => 16,
-        6..12 => 8,
-        _ => 4,
     }
 }

@@ -18,6 +18,9 @@ use receipt::{EngineScore, EngineText, OracleRecord, TruthRecord};
 pub const PROMPTS: [usize; 6] = [1, 63, 64, 65, 128, 512];
 /// Most ids that a prompt is continued by.
 const IDS: usize = 24;
+/// Prompts of each length, of a small and of a large model: where the oracle's two best logits are near each other no
+/// more of a text can be compared, which one prompt may come to at its first id.
+const STRETCHES: (usize, usize) = (3, 1);
 /// Length of the two prompts that end alike, and of their texts.
 const ALIKE: (usize, usize) = (48, 8);
 /// Length of the prompt that a second process is asked too.
@@ -52,15 +55,20 @@ impl Questions {
         let large = weights > LARGE;
         // Of the last id of a text nothing is computed.
         let count = |length: usize| IDS.min((context + 1).saturating_sub(length));
-        let fits = |length: &usize| *length <= context.min(ids.len());
-        let prompts = PROMPTS.into_iter().filter(fits).map(|length| (ids[..length].to_vec(), count(length)));
-        let positions = if large { POSITIONS.1 } else { POSITIONS.0 };
+        let (stretches, positions) = if large { (STRETCHES.1, POSITIONS.1) } else { (STRETCHES.0, POSITIONS.0) };
+        let of_length = |length: usize| {
+            let fit = ids.chunks_exact(length).take(if length <= context { stretches } else { 0 });
+            fit.map(move |stretch| (stretch.to_vec(), count(length)))
+        };
+        let prompts: Vec<(Vec<u32>, usize)> = PROMPTS.into_iter().flat_map(of_length).collect();
         let places = ids.chunks_exact(BEFORE.min(context).max(1)).take(positions).map(<[u32]>::to_vec);
+        // A distribution binds where ids do not.
+        let places = places.chain(prompts.iter().map(|(prompt, _)| prompt.clone()));
         let window = window.min(context).max(1);
         let most = if large { windows.min(LARGE_WINDOWS) } else { windows };
         let windows = (ids.len().saturating_sub(1) / window).min(most);
         let text = ids.get(..windows * window + 1).unwrap_or_default().to_vec();
-        Self { prompts: prompts.collect(), places: places.collect(), alike: alike(ids, context), text, window, windows }
+        Self { places: places.collect(), prompts, alike: alike(ids, context), text, window, windows }
     }
 
     /// Positions that are scored.
@@ -207,9 +215,10 @@ mod tests {
         let ids: Vec<u32> = (0..2000).map(|i| i % 7).collect();
         let small = Questions::new(&ids, 512, 1000, (128, 81));
         let lengths: Vec<(usize, usize)> = small.prompts.iter().map(|(prompt, n)| (prompt.len(), *n)).collect();
-        assert_eq!(lengths, [(1, 24), (63, 24), (64, 24), (65, 24), (128, 24), (512, 1)]);
+        let once = [(1, 24), (63, 24), (64, 24), (65, 24), (128, 24), (512, 1)];
+        assert_eq!(lengths, once.map(|asked| [asked; 3]).concat());
         assert_eq!((small.windows, small.positions(), small.scored().tokens.len()), (15, 1920, 1921));
-        assert_eq!((small.places.len(), small.places[0].len()), (32, 48));
+        assert_eq!((small.places.len(), small.places[0].len(), small.places[49].len()), (50, 48, 512));
         assert_eq!(small.again().map(|(prompt, _)| prompt.len()), Some(65));
         for [one, other] in &small.alike {
             assert_eq!((one.len(), one.last()), (48, other.last()));
@@ -217,10 +226,10 @@ mod tests {
         assert!(!small.alike.is_empty());
         let short = Questions::new(&ids[..100], 70, 1000, (128, 81));
         let lengths: Vec<(usize, usize)> = short.prompts.iter().map(|(prompt, n)| (prompt.len(), *n)).collect();
-        assert_eq!(lengths, [(1, 24), (63, 8), (64, 7), (65, 6)]);
+        assert_eq!(lengths, [(1, 24), (1, 24), (1, 24), (63, 8), (64, 7), (65, 6)]);
         assert_eq!((short.window, short.windows), (70, 1));
         let large = Questions::new(&ids, 4096, 2_000_000_000, (128, 81));
-        assert_eq!((large.windows, large.places.len(), large.prompts.len()), (4, 8, 6));
+        assert_eq!((large.windows, large.places.len(), large.prompts.len()), (4, 14, 6));
         let none = Questions::new(&[], 512, 1000, (128, 81));
         assert_eq!((none.prompts.len(), none.windows, none.scored().tokens.len()), (0, 0, 0));
     }

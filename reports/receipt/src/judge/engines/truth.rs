@@ -2,7 +2,10 @@
 
 use super::words::{FAULTS, perplexities};
 use crate::figures::measured;
-use crate::record::{Activations, EngineRecord, EnginesRecord, MistakeRecord, OracleRecord, RowStatus, TruthRecord};
+use crate::judge::sanity;
+use crate::record::{
+    Activations, EngineLoaded, EngineRecord, EnginesRecord, MistakeRecord, OracleRecord, RowStatus, TruthRecord,
+};
 
 /// A difference of the oracle's two best logits up to which either id is right.
 pub const TIE: f32 = 0.1;
@@ -42,9 +45,19 @@ pub fn likeliest_mistake(nats: f64, right: f64, mistakes: &[MistakeRecord]) -> O
     fits.then_some(nearest)
 }
 
+/// Bits of the oracle's head that an engine with a head of so many is held to: the nearest that is not coarser, 4 where
+/// there is none.
+pub fn oracle_bits(head_bits: u32) -> u32 {
+    match head_bits {
+        9.. => 16,
+        5..9 => 8,
+        _ => 4,
+    }
+}
+
 /// The oracle with an engine's head, if it was asked.
 pub fn oracle<'r>(oracles: &'r [OracleRecord], engine: &EngineRecord) -> Option<&'r OracleRecord> {
-    let bits = engine.loaded.as_ref()?.head_bits;
+    let bits = oracle_bits(engine.loaded.as_ref()?.head_bits);
     oracles.iter().find(|oracle| oracle.head_bits == bits)
 }
 
@@ -61,7 +74,7 @@ pub fn truth_status(engine: &EngineRecord, oracle: Option<&OracleRecord>) -> (Ro
         return unchecked("nothing of it was checked".into());
     }
     let faults = [
-        wrong_score(truth, &loaded.activations, oracle),
+        wrong_score(truth, loaded, oracle),
         truth
             .mean_kl_nats
             .filter(|kl| kl.is_nan() || *kl > MOST_KL)
@@ -74,7 +87,8 @@ pub fn truth_status(engine: &EngineRecord, oracle: Option<&OracleRecord>) -> (Ro
     (if why.is_empty() { RowStatus::Ok } else { RowStatus::Wrong }, why)
 }
 
-fn wrong_score(truth: &TruthRecord, activations: &str, oracle: &OracleRecord) -> Option<String> {
+fn wrong_score(truth: &TruthRecord, loaded: &EngineLoaded, oracle: &OracleRecord) -> Option<String> {
+    let (activations, vocabulary) = (loaded.activations.as_str(), loaded.vocabulary);
     let nats = truth.score.as_ref()?.nats_per_token;
     let right = oracle.nats_per_token;
     if (nats - right).abs() <= bound(activations, oracle.activations) {
@@ -84,8 +98,11 @@ fn wrong_score(truth: &TruthRecord, activations: &str, oracle: &OracleRecord) ->
     if nats.is_nan() {
         return Some(format!("its loss is not a number, right is perplexity {right_one}"));
     }
-    let mistake = likeliest_mistake(nats, right, &oracle.mistakes);
-    let likely = mistake.map_or_else(String::new, |m| format!(", likely {}", m.mistake));
+    let mistake = likeliest_mistake(nats, right, &oracle.mistakes).map(|m| m.mistake.as_str());
+    // How bad a misread weight is depends on the tool and its batches: no figure says which it is.
+    let nonsense = sanity::of_perplexity(nats.exp(), vocabulary, false);
+    let likely = mistake.or(nonsense.map(|_| "a layout, a scale or a table that is read wrongly"));
+    let likely = likely.map_or_else(String::new, |what| format!(", likely {what}"));
     Some(format!("perplexity {own}, right {right_one}{likely}"))
 }
 

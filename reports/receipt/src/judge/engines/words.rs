@@ -48,8 +48,18 @@ fn head(engine: &EngineRecord) -> Option<String> {
 /// Each engine beside our own program, the right ones with their speed; our own comes first where it is not right.
 pub fn sentence(record: &EnginesRecord) -> Option<String> {
     let own = record.engines.iter().find(|engine| engine.own)?;
-    let rest = record.engines.iter().filter(|engine| !engine.own);
-    let named: Vec<String> = (!own.status.is_ok()).then_some(own).into_iter().chain(rest).map(clause).collect();
+    let (absent, rest): (Vec<&EngineRecord>, Vec<&EngineRecord>) = record
+        .engines
+        .iter()
+        .filter(|engine| !engine.own)
+        .partition(|engine| engine.status == RowStatus::Unsupported);
+    let there = (!own.status.is_ok()).then_some(own).into_iter().chain(rest);
+    let mut named: Vec<String> = there.map(clause).collect();
+    match absent[..] {
+        [one] => named.push(clause(one)),
+        [] => {}
+        _ => named.push(format!("{} engines are absent", absent.len())),
+    }
     Some(match named.is_empty() {
         true => format!("No engine was named beside {}, which is right.", own.name),
         false => named.join("; ") + ".",
