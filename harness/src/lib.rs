@@ -15,6 +15,7 @@ mod choose;
 mod cli;
 mod cmd;
 mod count;
+mod engines;
 mod error;
 mod estimate;
 mod files;
