@@ -166,9 +166,8 @@ mod tests {
         }
     }
 
-    /// As ik_llama.cpp printed it of the built-in model as IQ2_BN, held to a float64 oracle; lines between are left out.
+    /// What ik_llama.cpp printed of the built-in model as IQ2_BN, held to a float64 oracle; some lines are left out.
     const RIGHT: &str = "\
-chunk             PPL               ln(PPL(Q)/PPL(base))          KL Divergence              Δp RMS            Same top p
 ====== Perplexity statistics ======
 Mean PPL(Q)                   :  22.141411 ±   0.863553
 Mean PPL(base)                :  22.129073 ±   0.862919
