@@ -352,7 +352,8 @@ static const char *unfit(int score) {
     if (score) return asked.window < 1 || asked.window >= id_count ? "fewer ids than a window has"
         : asked.window > longest ? "a window longer than the context" : NULL;
     if (!id_count) return "no ids";
-    return id_count + asked.count > longest ? "more ids than the context holds" : NULL;
+    // Nothing is computed of the last id.
+    return id_count + asked.count - 1 > longest ? "more ids than the context holds" : NULL;
 }
 
 int main(int argc, char **argv) {

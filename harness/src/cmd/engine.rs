@@ -148,7 +148,7 @@ fn check(args: &CheckArgs, out: &Output) -> Result<()> {
         asked: &asked,
         machine: &machine,
         model: &model,
-        head_bits: 16,
+        head_bits: asked::HEAD_BITS,
         seed: 1,
         rule: &rule,
         timed: false,
@@ -208,5 +208,5 @@ fn request(args: &RequestArgs, out: &Output) -> Result<()> {
     let machine = args.machine.check(1)?;
     let model = args.model.clone().or(scenario.model).unwrap_or_else(|| "builtin".into());
     let loaded = load(&model, None, &machine)?;
-    asked::lines(&loaded, &scenario.engines.unwrap_or_default(), machine.threads, |line| out.line(line))
+    asked::lines(&loaded, &scenario.engines.unwrap_or_default(), &machine, |line| out.line(line))
 }

@@ -58,13 +58,14 @@ impl Client {
         let Load { model, threads, head_bits, batch, context, vocabulary } = load;
         let request = Request::Load { model, threads, head_bits, batch, context };
         let (loaded, spent): (Loaded, Spent) = self.process.ask_within(&request, self.loading)?;
-        if loaded.vocabulary != vocabulary {
+        // 0: a server that does not say.
+        if ![0, vocabulary].contains(&loaded.vocabulary) {
             let why = format!("has a vocabulary of {} where the model has {vocabulary}", loaded.vocabulary);
             return Err(wrong(why));
         }
         self.vocabulary = vocabulary;
         self.bytes_per_token = loaded.bytes_per_token;
-        let Loaded { vocabulary, threads, head_bits, cache, batch, activations, .. } = loaded;
+        let Loaded { threads, head_bits, cache, batch, activations, .. } = loaded;
         Ok(EngineLoaded { ns: spent.ns, vocabulary, threads, head_bits, cache, batch, activations })
     }
 

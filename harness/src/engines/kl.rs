@@ -1,6 +1,7 @@
 //! The truth of a binary that nobody can link to: `llama-perplexity` is given a file of the oracle's distributions and
 //! prints how far its own are. It says nothing of speed that could be compared.
 
+use super::asked;
 use super::convert::Prepared;
 use super::definition::Definition;
 use super::kl_base::{positions, verdict, write_base};
@@ -15,8 +16,6 @@ use std::process::Command;
 
 /// Fewest chunks that the tool judges by, and most that it is given: a chunk of a large model takes seconds.
 const CHUNKS: (usize, usize) = (2, 16);
-/// Bits of the head of the files that are written for it.
-pub const HEAD_BITS: u32 = 16;
 
 /// Asks the engine, and gives what it said: as little as there is to know of how it loaded the model, and the divergence.
 ///
@@ -69,7 +68,7 @@ pub fn ask(
         ns: 0,
         vocabulary,
         threads,
-        head_bits: HEAD_BITS,
+        head_bits: asked::HEAD_BITS,
         cache: "its own".into(),
         batch: window,
         activations: "its own".into(),

@@ -15,7 +15,6 @@ use model::perplexity::Text;
 use model::weights::{Model, Opened};
 use receipt::MistakeRecord;
 
-
 /// One mistake.
 enum Mistake {
     /// The gate goes through this.

@@ -65,6 +65,11 @@ impl<'m> Oracle<'m> {
         Ok(Self { decoder, kernel: kernel.id(), head_bits, context })
     }
 
+    /// Longest sequence, in ids.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
     /// Entries of the vocabulary.
     pub fn vocabulary(&self) -> usize {
         self.decoder.model().config.vocab

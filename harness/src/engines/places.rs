@@ -23,6 +23,12 @@ pub struct Places {
     pub own: PathBuf,
 }
 
+/// The file of this program as its children find it, also when another has been built in its place since.
+fn own() -> PathBuf {
+    let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    if running.exists() { running } else { build_info::own_program() }
+}
+
 impl Places {
     /// Writes the adapters to a new folder, which is gone when the second value is dropped.
     pub fn new() -> Result<(Self, TempDir)> {
@@ -32,7 +38,7 @@ impl Places {
             let path = folder.path().join(name);
             std::fs::write(&path, text).map_err(|e| Error::io("write", &path, &e))?;
         }
-        Ok((Self { adapters: folder.path().to_path_buf(), own: build_info::own_program() }, folder))
+        Ok((Self { adapters: folder.path().to_path_buf(), own: own() }, folder))
     }
 
     /// A word with these places filled in.

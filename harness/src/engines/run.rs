@@ -64,24 +64,18 @@ struct Gathering<'p> {
 pub fn measure(loaded: &Loaded, plan: &Plan<'_>, mut step: impl FnMut(String)) -> Result<EnginesRecord> {
     let (places, _folder) = Places::new()?;
     let (ids, asked) = (asked::ids(loaded)?, plan.asked);
-    let questions = asked::questions(loaded, &ids, asked);
+    step("what is right".into());
+    let (questions, mut oracle) = asked::questions(loaded, plan.machine, &ids, asked)?;
+    let rights = vec![Right::new(&mut oracle, &questions)?];
+    drop(oracle);
     let scored = loaded.model.tokenizer.decode(questions.scored().tokens);
     let cpus: Vec<usize> = match plan.machine.is_pinned() {
         true => plan.machine.cpus_for_pairs().into_iter().take(plan.machine.threads).collect(),
         false => Vec::new(),
     };
     let context = asked::context(loaded, asked);
-    let mut all = Gathering {
-        plan,
-        loaded,
-        places,
-        cpus,
-        questions,
-        rights: Vec::new(),
-        rows: Vec::new(),
-        standing: Vec::new(),
-        context,
-    };
+    let mut all =
+        Gathering { plan, loaded, places, cpus, questions, rights, rows: Vec::new(), standing: Vec::new(), context };
     for selected in plan.engines {
         step(format!("engine {}", selected.definition.name));
         all.gate(selected)?;
@@ -143,8 +137,7 @@ impl Gathering<'_> {
         let prepared = Source { gguf: &loaded.model.gguf, sha256 }.for_engine(definition, &self.places)?;
         row.file = Some(prepared.file.clone());
         if definition.protocol == Protocol::KlDivergence {
-            self.right(kl::HEAD_BITS)?;
-            let mut oracle = Oracle::new(&loaded.model, self.plan.machine, kl::HEAD_BITS)?;
+            let mut oracle = Oracle::new(&loaded.model, self.plan.machine, asked::HEAD_BITS)?;
             let threads = self.plan.machine.threads;
             let (engine, truth) = kl::ask(definition, &command, &prepared, threads, (&mut oracle, &self.questions))?;
             (row.loaded, row.truth) = (Some(engine), Some(truth));

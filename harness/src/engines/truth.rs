@@ -11,16 +11,17 @@ use crate::error::Result;
 use crate::guests::Failed;
 use model::next_token::divergence;
 use model::perplexity::Text;
-use receipt::judge::engines::{bound, wrong_at};
+use receipt::judge::engines::{TIE, bound, wrong_at};
 use receipt::{EngineScore, EngineText, OracleRecord, TruthRecord};
 
 /// Lengths of the prompts that are continued.
 pub const PROMPTS: [usize; 6] = [1, 63, 64, 65, 128, 512];
 /// Most ids that a prompt is continued by.
 const IDS: usize = 24;
-/// Prompts of each length, of a small and of a large model: where the oracle's two best logits are near each other no
-/// more of a text can be compared, which one prompt may come to at its first id.
-const STRETCHES: (usize, usize) = (3, 1);
+/// Stretches of the text among which the prompt of each length is chosen, of a small and of a large model.
+const STRETCHES: (usize, usize) = (12, 1);
+/// A margin below which another rule of rounding activations may have another id first now and then.
+const CLEAR: f32 = 0.25;
 /// Length of the two prompts that end alike, and of their texts.
 const ALIKE: (usize, usize) = (48, 8);
 /// Length of the prompt that a second process is asked too.
@@ -34,10 +35,12 @@ const POSITIONS: (usize, usize) = (32, 8);
 /// Windows of the text that are scored of a large model, at most.
 const LARGE_WINDOWS: usize = 4;
 
+/// A prompt, and the number of ids by which it is continued.
+type Prompt = (Vec<u32>, usize);
+
 /// What is asked of every engine, of one model.
 pub struct Questions {
-    /// Prompts, each with the number of ids by which it is continued.
-    prompts: Vec<(Vec<u32>, usize)>,
+    prompts: Vec<Prompt>,
     /// Beginnings of the text after which distributions are compared.
     places: Vec<Vec<u32>>,
     /// Pairs of prompts that end with the same id.
@@ -49,26 +52,41 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// Questions on the ids of a text, of a model with so long a context and so many weights; `windows` are scored at
-    /// most.
-    pub fn new(ids: &[u32], context: usize, weights: u64, (window, windows): (usize, usize)) -> Self {
-        let large = weights > LARGE;
-        // Of the last id of a text nothing is computed.
-        let count = |length: usize| IDS.min((context + 1).saturating_sub(length));
-        let (stretches, positions) = if large { (STRETCHES.1, POSITIONS.1) } else { (STRETCHES.0, POSITIONS.0) };
-        let of_length = |length: usize| {
-            let fit = ids.chunks_exact(length).take(if length <= context { stretches } else { 0 });
-            fit.map(move |stretch| (stretch.to_vec(), count(length)))
-        };
-        let prompts: Vec<(Vec<u32>, usize)> = PROMPTS.into_iter().flat_map(of_length).collect();
-        let places = ids.chunks_exact(BEFORE.min(context).max(1)).take(positions).map(<[u32]>::to_vec);
+    /// Questions on the ids of a text, of a model with so many weights and so long a context as its oracle has;
+    /// `windows` are scored at most.
+    ///
+    /// Of each length the prompt is asked whose answer is clearest: the oracle's texts part from honest ones where its
+    /// two best logits are near each other, which may be at the first id.
+    ///
+    /// # Errors
+    /// Those of the oracle.
+    pub fn new(ids: &[u32], weights: u64, (window, windows): (usize, usize), oracle: &mut Oracle<'_>) -> Result<Self> {
+        let stretches = if weights > LARGE { STRETCHES.1 } else { STRETCHES.0 };
+        let mut questions = Self::without_prompts(ids, oracle.context(), weights, (window, windows));
+        for candidates in prompts(ids, oracle.context(), stretches) {
+            let mut best: Option<(usize, Prompt)> = None;
+            for (prompt, count) in candidates {
+                let clear = clear_ids(&oracle.greedy(&prompt, count)?.margins);
+                if best.as_ref().is_none_or(|(most, _)| clear > *most) {
+                    best = Some((clear, (prompt, count)));
+                }
+            }
+            questions.prompts.extend(best.map(|(_, prompt)| prompt));
+        }
         // A distribution binds where ids do not.
-        let places = places.chain(prompts.iter().map(|(prompt, _)| prompt.clone()));
+        questions.places.extend(questions.prompts.iter().map(|(prompt, _)| prompt.clone()));
+        Ok(questions)
+    }
+
+    fn without_prompts(ids: &[u32], context: usize, weights: u64, (window, windows): (usize, usize)) -> Self {
+        let large = weights > LARGE;
+        let positions = if large { POSITIONS.1 } else { POSITIONS.0 };
+        let places = ids.chunks_exact(BEFORE.min(context).max(1)).take(positions).map(<[u32]>::to_vec).collect();
         let window = window.min(context).max(1);
         let most = if large { windows.min(LARGE_WINDOWS) } else { windows };
         let windows = (ids.len().saturating_sub(1) / window).min(most);
         let text = ids.get(..windows * window + 1).unwrap_or_default().to_vec();
-        Self { places: places.collect(), prompts, alike: alike(ids, context), text, window, windows }
+        Self { prompts: Vec::new(), places, alike: alike(ids, context), text, window, windows }
     }
 
     /// Positions that are scored.
@@ -100,6 +118,23 @@ impl Questions {
 /// The longest sequence that the questions make, where the context allows it.
 pub fn longest() -> usize {
     PROMPTS.into_iter().max().unwrap_or(0).max(ALIKE.0 + ALIKE.1)
+}
+
+/// For each length the stretches of the text that may be its prompt.
+fn prompts(ids: &[u32], context: usize, stretches: usize) -> impl Iterator<Item = Vec<Prompt>> {
+    PROMPTS.into_iter().filter(move |length| *length <= context).map(move |length| {
+        // Of the last id of a text nothing is computed.
+        let count = IDS.min(context + 1 - length);
+        ids.chunks_exact(length).take(stretches).map(|stretch| (stretch.to_vec(), count)).collect()
+    })
+}
+
+/// How many ids of a text every honest engine has: those before the first margin that excuses a difference, unless one
+/// of them is hardly above it; then those before that one count, but less than any other text.
+fn clear_ids(margins: &[f32]) -> usize {
+    let until = |least: f32| margins.iter().position(|margin| *margin <= least).unwrap_or(margins.len());
+    let (excused, clear) = (until(TIE), until(CLEAR));
+    if excused == clear { 1 + excused } else { 0 }
 }
 
 /// Pairs of stretches of the text that end with the same id.
@@ -213,24 +248,38 @@ mod tests {
     #[test]
     fn questions_fit_the_context() {
         let ids: Vec<u32> = (0..2000).map(|i| i % 7).collect();
-        let small = Questions::new(&ids, 512, 1000, (128, 81));
-        let lengths: Vec<(usize, usize)> = small.prompts.iter().map(|(prompt, n)| (prompt.len(), *n)).collect();
-        let once = [(1, 24), (63, 24), (64, 24), (65, 24), (128, 24), (512, 1)];
-        assert_eq!(lengths, once.map(|asked| [asked; 3]).concat());
+        let lengths = |ids: &[u32], context, stretches| {
+            let all = prompts(ids, context, stretches).map(|of_length| {
+                let first = of_length.first().map(|(prompt, count)| (prompt.len(), *count));
+                (of_length.len(), first)
+            });
+            all.collect::<Vec<_>>()
+        };
+        let once = |length, count| (1, Some((length, count)));
+        let [a, b, c, d, e, f] = [(1, 24), (63, 24), (64, 24), (65, 24), (128, 24), (512, 1)];
+        assert_eq!(lengths(&ids, 512, 1), [a, b, c, d, e, f].map(|(length, count)| once(length, count)));
+        assert_eq!(lengths(&ids, 512, 12).iter().map(|found| found.0).collect::<Vec<_>>(), [12, 12, 12, 12, 12, 3]);
+        assert_eq!(lengths(&ids[..64], 70, 2), [(2, Some((1, 24))), once(63, 8), once(64, 7), (0, None)]);
+        let small = Questions::without_prompts(&ids, 512, 1000, (128, 81));
         assert_eq!((small.windows, small.positions(), small.scored().tokens.len()), (15, 1920, 1921));
-        assert_eq!((small.places.len(), small.places[0].len(), small.places[49].len()), (50, 48, 512));
-        assert_eq!(small.again().map(|(prompt, _)| prompt.len()), Some(65));
+        assert_eq!((small.places.len(), small.places[0].len()), (32, 48));
         for [one, other] in &small.alike {
             assert_eq!((one.len(), one.last()), (48, other.last()));
         }
         assert!(!small.alike.is_empty());
-        let short = Questions::new(&ids[..100], 70, 1000, (128, 81));
-        let lengths: Vec<(usize, usize)> = short.prompts.iter().map(|(prompt, n)| (prompt.len(), *n)).collect();
-        assert_eq!(lengths, [(1, 24), (1, 24), (1, 24), (63, 8), (64, 7), (65, 6)]);
+        let short = Questions::without_prompts(&ids[..100], 70, 1000, (128, 81));
         assert_eq!((short.window, short.windows), (70, 1));
-        let large = Questions::new(&ids, 4096, 2_000_000_000, (128, 81));
-        assert_eq!((large.windows, large.places.len(), large.prompts.len()), (4, 14, 6));
-        let none = Questions::new(&[], 512, 1000, (128, 81));
-        assert_eq!((none.prompts.len(), none.windows, none.scored().tokens.len()), (0, 0, 0));
+        let large = Questions::without_prompts(&ids, 4096, 2_000_000_000, (128, 81));
+        assert_eq!((large.windows, large.places.len()), (4, 8));
+        let none = Questions::without_prompts(&[], 512, 1000, (128, 81));
+        assert_eq!((none.places.len(), none.windows, none.scored().tokens.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_clearest_text_has_most_ids_that_nobody_can_doubt() {
+        assert_eq!(clear_ids(&[1.0, 0.3, 0.05, 2.0]), 3, "two, and where it parts it may");
+        assert_eq!(clear_ids(&[0.05, 2.0]), 1);
+        assert_eq!(clear_ids(&[1.0; 24]), 25);
+        assert_eq!(clear_ids(&[1.0, 0.12, 2.0]), 0, "an honest engine may have another id there");
     }
 }

@@ -50,7 +50,7 @@ fn each_mode_ends_as_described() {
     for name in ["tritbench", "right", "slow"] {
         let row = row(name);
         assert!(row.get("why").is_none() && row["speed"]["decode_tokens_per_s"].as_f64() > Some(0.0), "{row}");
-        assert_eq!(row["truth"]["texts"].as_array().map(Vec::len), Some(18), "three prompts of each length");
+        assert_eq!(row["truth"]["texts"].as_array().map(Vec::len), Some(6), "a prompt of each length");
         assert!(row["truth"]["texts"].as_array().expect("texts").iter().all(|text| text.get("wrong_at").is_none()));
         assert_eq!((&row["truth"]["same_again"], &row["truth"]["reads_prompt"]), (&true.into(), &true.into()));
         assert!(row["peak_memory_bytes"].as_u64() > Some(1_000_000) && row["bytes_per_token"].as_u64() > Some(0));
@@ -178,5 +178,5 @@ fn the_list_says_who_is_there_and_the_request_is_what_is_asked() {
         .filter(|request| request["request"] == "generate")
         .map(|request| list(request, "ids").len())
         .collect();
-    assert_eq!(lengths[..18], [1, 63, 64, 65, 128, 512].map(|length| [length; 3]).concat());
+    assert_eq!(lengths[..6], [1, 63, 64, 65, 128, 512]);
 }

@@ -46,10 +46,10 @@ pub fn likeliest_mistake(nats: f64, right: f64, mistakes: &[MistakeRecord]) -> O
 }
 
 /// Bits of the oracle's head that an engine with a head of so many is held to: the nearest that is not coarser, 4 where
-/// there is none.
+/// there is none, and 16 for an engine that does not say (0).
 pub fn oracle_bits(head_bits: u32) -> u32 {
     match head_bits {
-        9.. => 16,
+        0 | 9.. => 16,
         5..9 => 8,
         _ => 4,
     }

@@ -42,17 +42,14 @@ pub(super) fn perplexities(own: f64, right: f64) -> [String; 2] {
 /// What is said of an engine's head behind its name, where it is not the model's: `quantised head, 4 bits`.
 fn head(engine: &EngineRecord) -> Option<String> {
     let bits = engine.loaded.as_ref()?.head_bits;
-    (bits < 16).then(|| format!("quantised head, {bits} bits"))
+    (0 < bits && bits < 16).then(|| format!("quantised head, {bits} bits"))
 }
 
 /// Each engine beside our own program, the right ones with their speed; our own comes first where it is not right.
 pub fn sentence(record: &EnginesRecord) -> Option<String> {
     let own = record.engines.iter().find(|engine| engine.own)?;
-    let (absent, rest): (Vec<&EngineRecord>, Vec<&EngineRecord>) = record
-        .engines
-        .iter()
-        .filter(|engine| !engine.own)
-        .partition(|engine| engine.status == RowStatus::Unsupported);
+    let (absent, rest): (Vec<&EngineRecord>, Vec<&EngineRecord>) =
+        record.engines.iter().filter(|engine| !engine.own).partition(|engine| engine.status == RowStatus::Unsupported);
     let there = (!own.status.is_ok()).then_some(own).into_iter().chain(rest);
     let mut named: Vec<String> = there.map(clause).collect();
     match absent[..] {
