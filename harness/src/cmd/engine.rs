@@ -161,7 +161,7 @@ fn check(args: &CheckArgs, out: &Output) -> Result<()> {
     let oracle = judge::oracle(&record.oracles, engine);
     if args.json {
         out.json(&Checked { engine, oracle })?;
-    } else {
+    } else if engine.status != RowStatus::Unsupported {
         out.line(in_words(engine, oracle))?;
     }
     let why = format!("engine {}: {}: {}", engine.name, engine.status, engine.why);

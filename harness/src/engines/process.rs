@@ -65,7 +65,7 @@ impl Process {
     /// is read; CPU time is that of all its processes.
     pub fn ask_within<T: DeserializeOwned>(&mut self, request: &Request<'_>, patience: Duration) -> Result<(T, Spent)> {
         let line = line(request)?;
-        if self.channel.has_more() {
+        if self.channel.has_more_now() {
             // It says why it ended, or talks unasked.
             let unasked =
                 self.channel.hear(QUITTING, || !interrupt::requested()).map_err(|e| self.silent(e, request))?;

@@ -15,3 +15,22 @@ mod count;
 mod damaged_models;
 mod engine_serve;
 mod engines;
+mod gate;
+mod gate_coverage;
+mod goldens;
+#[cfg(target_os = "linux")]
+mod guests;
+#[cfg(unix)]
+mod interrupt;
+mod limits_and_claims;
+mod named_files;
+mod readings;
+mod receipt;
+mod report_pages;
+#[cfg(unix)]
+mod repository;
+#[cfg(target_os = "linux")]
+mod revisions;
+mod typed;
+#[cfg(target_os = "linux")]
+mod worker;

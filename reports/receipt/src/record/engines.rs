@@ -250,7 +250,7 @@ pub struct EngineSpeed {
     /// The prompt as the engine itself times it, ids a second; absent where it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_prompt_tokens_per_s: Option<f64>,
-    /// CPU time over wall time of the requests of `text`: threads that really ran.
+    /// CPU time over wall time of all requests of `text`, or of `prompt` where that is more: threads that really ran.
     pub threads_used: f64,
     /// Share of what the machine's read bandwidth allows for these bytes; absent where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]

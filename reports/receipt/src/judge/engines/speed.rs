@@ -68,9 +68,11 @@ impl<'r> Turns<'r> {
         // An engine times its whole prompt, and all ids behind the first.
         let own = |ids: usize, figure| self.own_ns(entry, figure).map(|ns| ids as f64 * 1e9 / ns);
         let first: Vec<f64> = turns.first.iter().filter_map(|r| r.ns.get(entry)).map(|ns| *ns as f64 / 1e6).collect();
-        let share = |round: &Round| {
-            let (wall, cpu) = (*round.ns.get(entry)?, *round.cpu_ns.get(entry)?);
-            (wall > 0).then(|| cpu as f64 / wall as f64)
+        // Sums: a thread that never sleeps is charged by ticks of some milliseconds, so that one round tells nothing.
+        let threads = |rounds: &[Round]| {
+            let sum = |of: fn(&Round) -> &Vec<u64>| rounds.iter().filter_map(|r| of(r).get(entry)).sum::<u64>() as f64;
+            let (wall, cpu) = (sum(|round| &round.ns), sum(|round| &round.cpu_ns));
+            if wall > 0.0 { cpu / wall } else { 0.0 }
         };
         EngineSpeed {
             decode_tokens_per_s: of(&self.decode, EngineWork::Decode),
@@ -78,7 +80,7 @@ impl<'r> Turns<'r> {
             first_token_ms: median(&first),
             own_decode_tokens_per_s: own(turns.tokens.saturating_sub(1), |own| own.text_decode_ns),
             own_prompt_tokens_per_s: own(turns.long, |own| own.prompt_ns),
-            threads_used: median(&turns.text.iter().filter_map(share).collect::<Vec<_>>()),
+            threads_used: threads(&turns.text).max(threads(&turns.prompt)),
             share_of_bound: None,
             decode: self.ratio(&self.decode, entry),
             prompt: self.ratio(&self.prompt, entry),
