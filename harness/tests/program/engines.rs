@@ -19,7 +19,7 @@ fn scenario(folder: &Folder, modes: &[&str]) -> String {
         let (name, nats) = mode.split_once(' ').unwrap_or((mode, "0"));
         text += &format!(
             "[[engine]]\nname = \"{name}\"\nsummary = \"s\"\nversion = [\"echo\", \"{name} 1.0\"]\nthreads = true\n\
-             run = [\"python3\", '{}', \"{name}\", \"{{self}}\", \"{nats}\"]\nformats = [\"i2_s\"]\ntimeout_s = 5\n",
+             run = [\"python3\", '{}', \"{name}\", \"{{self}}\", \"{nats}\"]\nformats = [\"i2_s\"]\ntimeout_s = 3\n",
             script()
         );
     }
@@ -58,7 +58,7 @@ fn each_mode_ends_as_described() {
     // Sleeping costs 2 ms a token of some 0.1: no noise hides that.
     assert!(row("slow")["speed"]["decode"]["median"].as_f64() < Some(0.5), "{}", row("slow")["speed"]);
     for (name, status, part) in [
-        ("hanging", "hung", "gave no answer within 5 s when asked to continue 1 ids by 24"),
+        ("hanging", "hung", "gave no answer within 3 s when asked to continue 1 ids by 24"),
         ("crashing", "crashed", "its last words: ggml_abort: out of memory"),
         ("lying", "impossible", "times what the whole request took by our clock"),
         ("threads", "refused", "threads and was given 1"),

@@ -59,7 +59,7 @@ fn derived(record: &EnginesRecord, engine: &EngineRecord) -> bool {
         _ if took_turns => true,
         RowStatus::Ok | RowStatus::Impossible => true,
         RowStatus::Wrong | RowStatus::Refused => {
-            truth && !truth_status(engine, oracle(&record.oracles, engine)).0.is_ok()
+            truth && truth_status(engine, oracle(&record.oracles, engine)).0 == RowStatus::Wrong
         }
         RowStatus::Crashed | RowStatus::Hung | RowStatus::Unsupported => false,
     }
