@@ -218,8 +218,8 @@ fn ask_all(
     if client.can("logits") && !right.logits.is_empty() {
         let mut sum = 0.0;
         for (place, right) in questions.places.iter().zip(&right.logits) {
-            // Logits that are not finite are infinitely far away.
-            sum += divergence(right, &client.logits(place)?).unwrap_or(f64::INFINITY);
+            // Logits that are not finite are no distribution.
+            sum += divergence(right, &client.logits(place)?).unwrap_or(f64::NAN);
         }
         truth.kl_positions = right.logits.len();
         truth.mean_kl_nats = Some(sum / right.logits.len() as f64);
