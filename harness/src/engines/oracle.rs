@@ -132,6 +132,7 @@ impl<'m> Oracle<'m> {
             head_bits: self.head_bits,
             kernel: self.kernel.into(),
             activations: activations(self.decoder.model().activations),
+            random_weights: self.decoder.model().gguf.synthetic(),
             nats_per_token: scored.nats_per_token,
             perplexity: scored.nats_per_token.exp(),
             mistakes,

@@ -16,8 +16,8 @@ use crate::machine::{Machine, memory};
 use crate::output::note;
 use crate::scenario::Engines;
 use model::hash::sha256_hex;
-use receipt::judge::engines as judge;
-use receipt::{EngineRecord, EnginesRecord, RowStatus, Rule};
+use receipt::judge::{engines as judge, sanity};
+use receipt::{EngineRecord, EngineScore, EnginesRecord, RowStatus, Rule};
 
 /// What a run asks of engines.
 pub struct Plan<'p> {
@@ -210,7 +210,8 @@ impl Gathering<'_> {
                 continue;
             }
             let (mut status, mut why) = judged(&self.rights, &self.rows[row]);
-            if status == RowStatus::Wrong && self.rights[right].record.mistakes.is_empty() {
+            if status == RowStatus::Wrong && self.may_have_a_name(row) && self.rights[right].record.mistakes.is_empty()
+            {
                 step(format!("engine {} is wrong: known mistakes", self.rows[row].name));
                 let questions = &self.questions;
                 self.rights[right].record.mistakes =
@@ -222,6 +223,16 @@ impl Gathering<'_> {
         let rows = &self.rows;
         self.standing.retain(|standing| rows[standing.row].status.is_ok());
         Ok(())
+    }
+
+    /// Whether a known mistake may have the score of a wrong engine: each costs a load and a pass over the text.
+    fn may_have_a_name(&self, row: usize) -> bool {
+        let score = self.rows[row].truth.as_ref().and_then(|truth| truth.score.as_ref());
+        let vocabulary = self.loaded.model.config.vocab;
+        let bad = |score: &EngineScore| score.ln_ratio.abs() > score.bound && score.nats_per_token.is_finite();
+        let sense =
+            |score: &&EngineScore| sanity::of_perplexity(score.nats_per_token.exp(), vocabulary, false).is_none();
+        score.filter(sense).is_some_and(bad)
     }
 
     /// Lets those that are right and generate take turns, our own program twice.

@@ -117,7 +117,7 @@ impl Questions {
 
 /// The longest sequence that the questions make, where the context allows it.
 pub fn longest() -> usize {
-    PROMPTS.into_iter().max().unwrap_or(0).max(ALIKE.0 + ALIKE.1)
+    PROMPTS.into_iter().max().unwrap_or(0) + IDS
 }
 
 /// For each length the stretches of the text that may be its prompt.

@@ -42,6 +42,10 @@ pub struct OracleRecord {
     pub kernel: String,
     /// Rule of activations.
     pub activations: Activations,
+    #[doc = "Whether the model has random weights: small differences grow there until another id is first, so that ids \
+             are not held against an engine."]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub random_weights: bool,
     /// Mean loss in nats a position.
     pub nats_per_token: f64,
     /// Perplexity: exp of `nats_per_token`.
@@ -142,8 +146,7 @@ pub struct TruthRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub texts: Vec<EngineText>,
     /// Mean Kullback-Leibler divergence of the engine's distribution from the oracle's in nats, NaN where its logits are
-    /// not finite; absent
-    /// without logits.
+    /// not finite; absent without logits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "super::number::some_finite_or_nan")]
     pub mean_kl_nats: Option<f64>,

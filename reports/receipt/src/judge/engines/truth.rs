@@ -81,7 +81,7 @@ pub fn truth_status(engine: &EngineRecord, oracle: Option<&OracleRecord>) -> (Ro
         }),
         (truth.same_again == Some(false)).then(|| "two processes gave two answers to one request".into()),
         (truth.reads_prompt == Some(false)).then(|| "two prompts with the same last id got one answer".into()),
-        wrong_texts(truth),
+        (!oracle.random_weights).then(|| wrong_texts(truth)).flatten(),
     ];
     let why = faults.into_iter().flatten().collect::<Vec<String>>().join(FAULTS);
     (if why.is_empty() { RowStatus::Ok } else { RowStatus::Wrong }, why)
@@ -139,7 +139,8 @@ pub(super) fn fill(record: &mut EnginesRecord) {
             score.bound = bound(activations, oracle.activations);
         }
         for text in &mut truth.texts {
-            text.wrong_at = wrong_at(&text.ids, &text.right, &text.margins);
+            let binds = oracle.is_none_or(|oracle| !oracle.random_weights);
+            text.wrong_at = wrong_at(&text.ids, &text.right, &text.margins).filter(|_| binds);
         }
     }
     record.oracles = oracles;
