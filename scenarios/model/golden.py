@@ -19,8 +19,8 @@ from bpe import Tokenizer
 from small_model import HERE, read
 
 GOLDEN = HERE / "golden.json"
-# "First" is the text's first word. Its ten best ids after it have margins above 0.1; other single ids that begin a line
-# have four and fewer.
+# "First" is the text's first word. Ten ids after it have margins above 0.1; after other single ids that begin a line
+# there are eleven at most.
 PROMPTS = ("ROMEO:", "First Citizen:\nBefore we proceed", "What is 2+2?", "First")
 LENGTHS = (63, 64, 65, 128, 512)
 NEW_TOKENS, WINDOW = 24, 128

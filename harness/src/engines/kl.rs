@@ -17,7 +17,8 @@ use std::process::Command;
 /// Fewest chunks that the tool judges by, and most that it is given: a chunk of a large model takes seconds.
 const CHUNKS: (usize, usize) = (2, 16);
 
-/// Asks the engine, and gives what it said: as little as there is to know of how it loaded the model, and the divergence.
+/// Asks the engine, and gives what it said: as little as there is to know of how it loaded the model, and the
+/// divergence.
 ///
 /// # Errors
 /// A text that is too short, a command that fails or prints no verdict: a row.

@@ -135,6 +135,7 @@ fn begun_with(oracle: &mut Oracle<'_>, bos: u32, text: Text<'_>) -> Result<f64> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use receipt::judge::engines::likeliest_mistake;
     use kernels::CpuFeatures;
     use model::builtin;
 
@@ -157,9 +158,9 @@ mod tests {
         assert!((0.0..0.2).contains(&(nats("BOS in place") - 2.8672)), "{found:?}");
         assert!(found.iter().all(|m| !m.mistake.contains("no BOS")), "the text has none");
         // An engine that rounds by another rule, with the same mistake.
-        let silu = likeliest(3.2559 + 0.004, 2.8672, &found).expect("one fits");
+        let silu = likeliest_mistake(3.2559 + 0.004, 2.8672, &found).expect("one fits");
         assert_eq!(silu.mistake, "SiLU instead of relu squared");
-        assert_eq!(likeliest(3.6, 2.8672, &found), None, "{found:?}");
+        assert_eq!(likeliest_mistake(3.6, 2.8672, &found), None, "{found:?}");
     }
 
     /// A model of another architecture, of random weights: each mistake that it allows changes its loss.

@@ -187,7 +187,7 @@ pub fn ask(
     let mut truth = TruthRecord::default();
     let failed = ask_all(client, questions, right, &mut truth).err();
     if let Some(score) = &mut truth.score {
-        score.bound = bound(activations, right.record.activations);
+        score.bound = bound(activations, &right.record);
         score.ln_ratio = score.nats_per_token - right.record.nats_per_token;
     }
     (truth, failed)

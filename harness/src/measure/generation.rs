@@ -24,8 +24,8 @@ const LONGEST_FOR_FLOATS: usize = 65;
 
 /// The known answers that a kernel of this family is asked for. Kernels of float activations leave the longest out: a
 /// prompt of 512 ids takes the slowest of them 1.3 s, those of int8 activations 0.05 s, and on the two longest prompts
-/// alone they would spend twice the time of all the others. What these add to one of 65 ids are later positions and more
-/// batches, and the code for those is the same for all kernels.
+/// alone they would spend twice the time of all the others. What these add to one of 65 ids are later positions and
+/// more batches, and the code for those is the same for all kernels.
 pub fn asked_of(family: Family, goldens: &[Golden]) -> impl Iterator<Item = &Golden> {
     goldens.iter().filter(move |golden| family != Family::W2A32 || golden.prompt_ids.len() <= LONGEST_FOR_FLOATS)
 }

@@ -118,8 +118,8 @@ impl Channel {
         }
     }
 
-    /// As [`Self::has_more`], at once: a socket's timeout ends with a tick of the system's clock, and what begins with a
-    /// tick sees too little of the CPU time that others are charged by ticks.
+    /// As [`Self::has_more`], at once: a socket's timeout ends with a tick of the system's clock, and what begins with
+    /// a tick sees too little of the CPU time that others are charged by ticks.
     pub fn has_more_now(&mut self) -> bool {
         if self.stream.set_nonblocking(true).is_err() {
             return true;

@@ -145,8 +145,8 @@ pub struct TruthRecord {
     /// Texts that were continued greedily, one a prompt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub texts: Vec<EngineText>,
-    /// Mean Kullback-Leibler divergence of the engine's distribution from the oracle's in nats, NaN where its logits are
-    /// not finite; absent without logits.
+    /// Mean Kullback-Leibler divergence of the engine's distribution from the oracle's in nats, NaN where its logits
+    /// are not finite; absent without logits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "super::number::some_finite_or_nan")]
     pub mean_kl_nats: Option<f64>,
