@@ -24,7 +24,7 @@ pub fn answer(receipt: &Receipt) -> String {
     });
     let others = others_without_time(receipt);
     let rules = || receipt.activation_rules.as_ref().and_then(rules::sentence);
-    let engines = || receipt.engines.as_ref().and_then(engines::sentence);
+    let engines = || receipt.engines.as_ref().and_then(engines::headline);
     let first = scalar_sentence(receipt).or_else(|| fastest(receipt)).or_else(rules).or_else(engines);
     let first = first.unwrap_or_else(|| opening(receipt));
     wrong.into_iter().chain(others).chain([first]).collect::<Vec<_>>().join(" ")

@@ -198,7 +198,7 @@ fn notes(receipt: &Receipt, judged: &[Judged]) -> Vec<Item> {
     out.extend(receipt.perplexity.as_ref().and_then(|p| p.lut.as_ref()).map(perplexity::lut_sentence));
     // Where nothing else was measured it is the answer.
     let rules = receipt.activation_rules.as_ref().and_then(receipt::judge::rules::sentence);
-    let engines = receipt.engines.as_ref().and_then(receipt::judge::engines::sentence);
+    let engines = receipt.engines.as_ref().and_then(receipt::judge::engines::headline);
     out.extend(rules.into_iter().chain(engines).filter(|sentence| !answer(receipt).contains(sentence)));
     // One kernel's question is not the analysis's.
     if receipt.generation.is_some() && receipt.micro.iter().any(|c| !c.rounds.is_empty()) {

@@ -135,9 +135,9 @@ fn begun_with(oracle: &mut Oracle<'_>, bos: u32, text: Text<'_>) -> Result<f64> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use receipt::judge::engines::likeliest_mistake;
     use kernels::CpuFeatures;
     use model::builtin;
+    use receipt::judge::engines::likeliest_mistake;
 
     #[test]
     fn mistakes_have_the_loss_that_an_independent_oracle_has_with_them() {

@@ -8,4 +8,4 @@ mod words;
 pub use speed::{fill, samples};
 pub use status::{ranked, statuses, summarize};
 pub use truth::{TIE, bound, likeliest_mistake, oracle, oracle_bits, truth_status, wrong_at};
-pub use words::{first_fault, perplexity, sentence, status_word};
+pub use words::{first_fault, headline, perplexity, sentence, status_word};
