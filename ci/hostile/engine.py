@@ -7,6 +7,7 @@ short, deaf or moody. NATS is what a wrong engine scores. It shows how little an
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -21,27 +22,35 @@ def ask(line):
     return json.loads(own.stdout.readline())
 
 
-def burn(seconds):
-    """Another thread's worth of work, as a library's own threads do it."""
+def burner():
+    """A process that never sleeps, as threads of a library's own do; it stands still until it is let go."""
     child = os.fork()
     if child == 0:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        while True:
             pass
-        os._exit(0)
     return child
 
 
-burning = None
+def all_burners(what):
+    for child in burning:
+        os.kill(child, what)
+
+
+burning = []
 for line in sys.stdin:
     request = json.loads(line)
     kind = request["request"]
     if kind == "quit":
         break
     if mode == "threads" and kind == "load":
-        burning = burn(60)
+        # So many that they get their share beside whatever else this machine does.
+        burning = [burner() for _ in range(12)]
+    if kind == "generate":
+        all_burners(signal.SIGCONT)
     begun = time.monotonic_ns()
     answer = ask(line)
+    all_burners(signal.SIGSTOP)
     if kind == "generate" and "ids" in answer:
         n, ids = request["count"], answer["ids"]
         if mode == "slow":
@@ -73,6 +82,5 @@ for line in sys.stdin:
     if mode == "loud" and kind == "logits":
         answer["logits"] = "A" * (2 << 20)
     print(json.dumps(answer), flush=True)
-if burning:
-    os.kill(burning, 9)
+all_burners(signal.SIGKILL)
 own.stdin.close()

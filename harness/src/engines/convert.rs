@@ -46,15 +46,15 @@ impl Weights {
     }
 
     fn of_tensors(gguf: &Gguf) -> Self {
-        let (mut stored, mut least) = (0, 0);
+        let (mut stored, mut elements) = (0, 0);
         for tensor in gguf.tensors.iter().filter(|tensor| tensor.name.starts_with("blk.") && tensor.dims.len() > 1) {
             let packed = tensor.elements() / CODES_A_BYTE;
-            least += packed;
+            elements += tensor.elements();
             // A file of plain numbers is packed when it is loaded: nobody multiplies those.
             stored += tensor.n_bytes.filter(|_| tensor.kind.encoding.is_some()).unwrap_or(packed);
         }
         let head = gguf.find_tensor("output.weight").or_else(|| gguf.find_tensor("token_embd.weight"));
-        Self { stored, least, head: head.map_or(0, |head| head.elements()) }
+        Self { stored, least: elements / CODES_A_BYTE, head: head.map_or(0, |head| head.elements()) }
     }
 
     /// Bytes a token with a head of so many bits. An engine that packs more tightly than its file may say so, but not

@@ -71,12 +71,15 @@ impl Process {
                 self.channel.hear(QUITTING, || !interrupt::requested()).map_err(|e| self.silent(e, request))?;
             return Err(wrong(format!("said something unasked: {}", answer::quote(&unasked))));
         }
-        let processes = usage::tree(self.child.id());
+        let mut processes = usage::tree(self.child.id());
         let cpu = usage::cpu_ns(&processes);
         let begun = Instant::now();
         let said = self.channel.say(&line).map_err(|_| Silence::Closed);
         let heard = said.and_then(|()| self.channel.hear(patience, || !interrupt::requested()));
         let ns = begun.elapsed().as_nanos() as u64;
+        // Those that it has started since, too.
+        processes
+            .extend(usage::tree(self.child.id()).into_iter().filter(|id| !processes.contains(id)).collect::<Vec<_>>());
         let cpu_ns = usage::cpu_ns(&processes).saturating_sub(cpu);
         let heard = heard.map_err(|silence| self.silent(silence, request))?;
         match answer::parse(&heard) {

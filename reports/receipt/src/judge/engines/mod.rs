@@ -1,10 +1,12 @@
 //! Engines: which of them is right, and what the turns of those say of their speed.
 
+mod headline;
 mod speed;
 mod status;
 mod truth;
 mod words;
 
+pub use headline::headline;
 pub use speed::{fill, samples};
 pub use status::{ranked, statuses, summarize};
 pub use truth::{TIE, bound, likeliest_mistake, oracle, oracle_bits, truth_status, wrong_at};

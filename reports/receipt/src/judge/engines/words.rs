@@ -1,6 +1,5 @@
 //! Who is right and who is fast, in one sentence.
 
-use super::status::ranked;
 use crate::figures::{measured, number, ratio_with_interval};
 use crate::record::{EngineRecord, EnginesRecord, RowStatus};
 
@@ -64,27 +63,6 @@ pub fn sentence(record: &EnginesRecord) -> Option<String> {
     })
 }
 
-/// The same for a first sentence: with more than two engines beside ours how many are right, and the fastest of them.
-pub fn headline(record: &EnginesRecord) -> Option<String> {
-    let there: Vec<&EngineRecord> =
-        record.engines.iter().filter(|engine| !engine.own && engine.status != RowStatus::Unsupported).collect();
-    if there.len() <= 2 {
-        return sentence(record);
-    }
-    let (right, rest): (Vec<&EngineRecord>, Vec<&EngineRecord>) =
-        there.iter().partition(|engine| engine.status.is_ok());
-    let listed = |engines: &[&EngineRecord]| engines.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
-    let mut said = format!("{} of {} engines are right", right.len(), there.len());
-    if let Some(fastest) = ranked(record).into_iter().map(|i| &record.engines[i]).find(|engine| !engine.own) {
-        said += &format!(": {}; {} is the fastest of them{}", listed(&right), fastest.name, speed(fastest));
-    }
-    said += ".";
-    if !rest.is_empty() {
-        said += &format!(" Not right or not ranked: {}.", listed(&rest));
-    }
-    Some(said)
-}
-
 fn clause(engine: &EngineRecord) -> String {
     // Last words may end as sentences do.
     let (name, why) = (&engine.name, engine.why.trim_end_matches('.'));
@@ -103,7 +81,8 @@ fn beside_name(engine: &EngineRecord) -> String {
     head(engine).map_or_else(String::new, |head| format!(" ({head})"))
 }
 
-fn speed(engine: &EngineRecord) -> String {
+/// What follows a right engine's name: how fast it decodes.
+pub(super) fn speed(engine: &EngineRecord) -> String {
     let Some(speed) = &engine.speed else { return ", its speed was not measured".into() };
     match &speed.decode {
         Some(ratio) => {
