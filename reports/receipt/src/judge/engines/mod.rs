@@ -10,4 +10,4 @@ pub use headline::headline;
 pub use speed::{fill, samples};
 pub use status::{ranked, statuses, summarize};
 pub use truth::{TIE, bound, likeliest_mistake, oracle, oracle_bits, truth_status, wrong_at};
-pub use words::{first_fault, headline, perplexity, sentence, status_word};
+pub use words::{first_fault, perplexity, sentence, status_word};
