@@ -4,7 +4,8 @@ use super::status::ranked;
 use super::words::{sentence, speed};
 use crate::record::{EngineRecord, EnginesRecord, RowStatus};
 
-/// [`sentence`] for the first screen: with more than two engines beside ours how many are right, and the fastest of them.
+/// [`sentence`] for the first screen: with more than two engines beside ours how many are right, and the fastest of
+/// them.
 pub fn headline(record: &EnginesRecord) -> Option<String> {
     let there: Vec<&EngineRecord> =
         record.engines.iter().filter(|engine| !engine.own && engine.status != RowStatus::Unsupported).collect();
