@@ -22,7 +22,7 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
     // Where nothing else was measured it stands on the first screen.
     let first = chart::first(receipt).iter().any(|chart| chart.file == chart::ENGINES);
     let picture = chart::engines(receipt).filter(|_| !first).map(Block::Chart);
-    Some(section.note(NOTE).note(setup(record)).with(picture).tables([table(record)]))
+    Some(section.note(NOTE).note(setup(record)).with(picture).tables(tables(record)))
 }
 
 fn setup(record: &EnginesRecord) -> String {
@@ -63,76 +63,111 @@ fn head(engine: &EngineRecord) -> Option<String> {
     Some(if bits < 16 { format!("{bits} (quantised head)") } else { bits.to_string() })
 }
 
-fn table(record: &EnginesRecord) -> Table {
-    let columns = vec![
-        Column::words("Engine"),
-        Column::words("Status"),
-        Column::number("Perplexity"),
-        Column::number("Right"),
-        Column::number("Decode tokens/s"),
-        Column::words("Over ours"),
-        Column::number("Prompt tokens/s"),
-        Column::words("Prompt over ours"),
-        Column::number("First token"),
-        Column::number("Of limit"),
-        Column::number("Threads used"),
-        Column::number("Decode by its own clock"),
-        Column::number("Prompt by its own clock"),
-        Column::words("Head bits"),
-        Column::words("File format"),
-        Column::number("File size"),
-        Column::number("Load"),
-        Column::number("Peak memory"),
-        Column::words("Version"),
-        Column::words("Why"),
-    ];
+/// Three tables, so that each fits a sheet of paper: who is right and fast, what each is and says of itself, and why
+/// those that have no speed have none.
+fn tables(record: &EnginesRecord) -> Vec<Table> {
     let fastest = engines::ranked(record).first().copied();
-    let rows = record.engines.iter().enumerate().map(|(i, engine)| row(record, i, engine, fastest == Some(i)));
-    Table::new("engines", "Engines", columns).rows(rows)
+    let all = || record.engines.iter().enumerate();
+    let answers = Table::new(
+        "engine-answers",
+        "Engines",
+        vec![
+            Column::words("Engine"),
+            Column::words("Status"),
+            Column::number("Perplexity"),
+            Column::number("Right"),
+            Column::number("Decode tokens/s"),
+            Column::words("Over ours"),
+            Column::number("Prompt tokens/s"),
+            Column::words("Prompt over ours"),
+            Column::number("First token"),
+            Column::number("Of limit"),
+        ],
+    );
+    let answers = answers.rows(all().map(|(i, engine)| answer(record, i, engine, fastest == Some(i))));
+    let facts = Table::new(
+        "engine-facts",
+        "What each engine is, and says of itself",
+        vec![
+            Column::words("Engine"),
+            Column::words("File format"),
+            Column::number("File size"),
+            Column::words("Head bits"),
+            Column::number("Load"),
+            Column::number("Peak memory"),
+            Column::number("Threads used"),
+            Column::number("Decode by its own clock"),
+            Column::number("Prompt by its own clock"),
+            Column::words("Version"),
+        ],
+    );
+    let facts = facts.rows(all().map(|(i, engine)| fact(i, engine)));
+    let columns = vec![Column::words("Engine"), Column::words("Status"), Column::words("Why")];
+    let faults = Table::new("engine-faults", "Why an engine has no speed", columns);
+    let without = all().filter(|(_, engine)| !engine.status.is_ok()).map(|(i, engine)| {
+        let cells = vec![Cell::from(engine.name.as_str()), status(engine), word(Some(engine.why.clone()))];
+        Row::new(format!("engine-fault-{i}"), cells)
+    });
+    let faults = faults.rows(without);
+    let some = !faults.rows.is_empty();
+    [answers, facts].into_iter().chain(some.then_some(faults)).collect()
 }
 
-fn row(record: &EnginesRecord, index: usize, engine: &EngineRecord, is_fastest: bool) -> Row {
+fn status(engine: &EngineRecord) -> Cell {
     let tone = match engine.status {
         RowStatus::Ok => Tone::Good,
         RowStatus::Unsupported => Tone::Dim,
         _ => Tone::Bad,
     };
+    Cell::from(Value::word(engines::status_word(engine))).tone(tone)
+}
+
+/// A speed of an engine that has one; what it does not say of itself is absent.
+fn rate(engine: &EngineRecord, figure: fn(&EngineSpeed) -> Option<f64>) -> Value {
     let speed = engine.speed.as_ref();
-    let rate = |figure: fn(&EngineSpeed) -> Option<f64>| {
-        speed.map_or(Value::Nothing, |speed| figure(speed).map_or(Value::Absent("not said"), Value::rate))
-    };
+    speed.map_or(Value::Nothing, |speed| figure(speed).map_or(Value::Absent("not said"), Value::rate))
+}
+
+fn answer(record: &EnginesRecord, index: usize, engine: &EngineRecord, is_fastest: bool) -> Row {
+    let speed = engine.speed.as_ref();
     // Of our own program the ratio is that of the A/A pair, which the notes tell.
     let over = |ratio: fn(&EngineSpeed) -> Option<&receipt::Ratio>| match speed {
         Some(_) if engine.own => Value::Factor(1.0),
         Some(speed) => ratio(speed).map_or(Value::Nothing, |ratio| Value::Judged(ratio.clone())),
         None => Value::Nothing,
     };
-    let loaded = engine.loaded.as_ref();
-    let decode = Cell::from(rate(|speed| Some(speed.decode_tokens_per_s)));
-    let peak = Some(engine.peak_memory_bytes).filter(|bytes| *bytes > 0);
+    let decode = Cell::from(rate(engine, |speed| Some(speed.decode_tokens_per_s)));
     let cells = vec![
         Cell::from(engine.name.as_str()),
-        Cell::from(Value::word(engines::status_word(engine))).tone(tone),
+        status(engine),
         word(score(engine).map(engines::perplexity)),
         word(engines::oracle(&record.oracles, engine).map(|right| engines::perplexity(right.nats_per_token))),
         if is_fastest { decode.tone(Tone::Best) } else { decode },
         over(|speed| speed.decode.as_ref()).into(),
-        rate(|speed| Some(speed.prompt_tokens_per_s)).into(),
+        rate(engine, |speed| Some(speed.prompt_tokens_per_s)).into(),
         over(|speed| speed.prompt.as_ref()).into(),
         speed.map_or(Value::Nothing, |speed| Value::Time(speed.first_token_ms * 1e6)).into(),
         percent(speed.and_then(|speed| speed.share_of_bound)).into(),
-        speed.map_or(Value::Nothing, |speed| Value::Number(speed.threads_used)).into(),
-        rate(|speed| speed.own_decode_tokens_per_s).into(),
-        rate(|speed| speed.own_prompt_tokens_per_s).into(),
-        word(head(engine)),
-        word(engine.file.as_ref().map(|file| file.format.clone())),
-        engine.file.as_ref().map_or(Value::Nothing, |file| Value::Bytes(file.bytes)).into(),
-        loaded.map_or(Value::Nothing, |loaded| Value::Time(loaded.ns as f64)).into(),
-        peak.map_or(Value::Nothing, Value::Bytes).into(),
-        word(Some(engine.version.clone())),
-        word(Some(engine.why.clone())),
     ];
     Row::new(format!("engine-{index}"), cells)
+}
+
+fn fact(index: usize, engine: &EngineRecord) -> Row {
+    let peak = Some(engine.peak_memory_bytes).filter(|bytes| *bytes > 0);
+    let (speed, loaded) = (engine.speed.as_ref(), engine.loaded.as_ref());
+    let cells = vec![
+        Cell::from(engine.name.as_str()),
+        word(engine.file.as_ref().map(|file| file.format.clone())),
+        engine.file.as_ref().map_or(Value::Nothing, |file| Value::Bytes(file.bytes)).into(),
+        word(head(engine)),
+        loaded.map_or(Value::Nothing, |loaded| Value::Time(loaded.ns as f64)).into(),
+        peak.map_or(Value::Nothing, Value::Bytes).into(),
+        speed.map_or(Value::Nothing, |speed| Value::Number(speed.threads_used)).into(),
+        rate(engine, |speed| speed.own_decode_tokens_per_s).into(),
+        rate(engine, |speed| speed.own_prompt_tokens_per_s).into(),
+        word(Some(engine.version.clone())),
+    ];
+    Row::new(format!("engine-fact-{index}"), cells)
 }
 
 fn score(engine: &EngineRecord) -> Option<f64> {
@@ -152,17 +187,22 @@ mod tests {
     #[test]
     fn right_engines_have_speeds_and_others_their_reason() {
         let section = section(&fixture::engines()).expect("a section");
-        let table = section.all_tables()[0];
-        let names: Vec<String> = table.rows.iter().map(|row| row.cells[0].value.in_full()).collect();
+        let tables = section.all_tables();
+        let names: Vec<String> = tables[0].rows.iter().map(|row| row.cells[0].value.in_full()).collect();
         assert_eq!(names, ["tritbench", "ik_llama.cpp", "litespark", "llama.cpp", "bitnet.cpp"]);
-        let column = |title: &str| table.columns.iter().position(|column| column.title == title).expect("a column");
-        let text = |row: usize, title: &str| table.rows[row].cells[column(title)].value.in_full();
+        let column = |title: &str| {
+            let found = |table: &&Table| table.columns.iter().any(|column| column.title == title);
+            let table = tables.iter().copied().find(found).expect("a table");
+            (table, table.columns.iter().position(|column| column.title == title).expect("a column"))
+        };
+        let text = |row: usize, title: &str| column(title).0.rows[row].cells[column(title).1].value.in_full();
         assert_eq!([text(0, "Over ours"), text(0, "Status"), text(0, "Head bits")], ["1×", "ok", "16"]);
         assert!(text(1, "Over ours").starts_with("0.62× [") && text(1, "Over ours").ends_with(" slower"));
         assert_eq!([text(2, "Head bits"), text(2, "Right")], ["4 (quantised head)", "23.33"]);
         assert_eq!(text(2, "Decode by its own clock"), "not said");
         assert_eq!([text(3, "Status"), text(3, "Perplexity"), text(3, "Right")], ["wrong", "32.37", "23.04"]);
-        assert!(text(3, "Why").contains("likely SiLU instead of relu squared"));
+        // The first of those without a speed.
+        assert!(text(0, "Why").contains("likely SiLU instead of relu squared"));
         assert_eq!([text(4, "Status"), text(4, "Perplexity"), text(4, "Version")], ["absent", "–", "–"]);
         for title in ["Decode tokens/s", "Over ours", "Prompt tokens/s", "First token", "Of limit", "Threads used"] {
             assert_eq!([text(3, title), text(4, title)], ["–", "–"], "{title}");
