@@ -14,6 +14,7 @@ use model::kernel_weights::KernelWeights;
 use model::loading::Loading;
 use model::perplexity::{Score, Text, score};
 use model::weights::Model;
+use receipt::judge::sanity;
 use receipt::{MistakeRecord, OracleRecord};
 use std::sync::Arc;
 
@@ -128,11 +129,13 @@ impl<'m> Oracle<'m> {
 
     /// What a receipt keeps of it: what it scored, and what mistakes score.
     pub fn record(&self, scored: &Score, mistakes: Vec<MistakeRecord>) -> OracleRecord {
+        // To a model that does no better than guessing the text means nothing.
+        let guesses = sanity::of_perplexity(scored.nats_per_token.exp(), self.vocabulary(), false).is_some();
         OracleRecord {
             head_bits: self.head_bits,
             kernel: self.kernel.into(),
             activations: activations(self.decoder.model().activations),
-            random_weights: self.decoder.model().gguf.synthetic(),
+            random_weights: self.decoder.model().gguf.synthetic() || guesses,
             nats_per_token: scored.nats_per_token,
             perplexity: scored.nats_per_token.exp(),
             mistakes,

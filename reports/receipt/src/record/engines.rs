@@ -42,8 +42,8 @@ pub struct OracleRecord {
     pub kernel: String,
     /// Rule of activations.
     pub activations: Activations,
-    #[doc = "Whether the model has random weights: small differences grow there until another id is first, so that ids \
-             are not held against an engine."]
+    #[doc = "Whether the model has random weights, or does no better than guessing the text: small differences grow \
+             there until another id is first, so that ids\nare not held against an engine."]
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub random_weights: bool,
     /// Mean loss in nats a position.
