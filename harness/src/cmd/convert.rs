@@ -10,6 +10,7 @@ use clap::Args;
 use clap::builder::PossibleValue;
 use model::convert::{Conversion, Report, Target, ternary_bytes};
 use model::encoding;
+use model::gguf::Gguf;
 use receipt::figures::mib;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -59,9 +60,18 @@ pub fn run(args: &ConvertArgs, out: &Output) -> Result<()> {
     check_named(path, args.force)?;
     let source = load_model::open(&args.layout.of(&args.model))?;
     source.decisions.iter().for_each(|decision| note(format!("note: {} ({})", decision.what, decision.evidence)));
-    let bytes = ternary_bytes(&source);
-    let progress = Progress::start(format!("reading {} ({})", args.model, mib(bytes)), bytes);
-    let conversion = Conversion::new(&source, target, interrupt::flag(), &|more| progress.add(more))?;
+    let report = write(&args.model, &source, target, path)?;
+    if args.json { out.json(&Converted { path, report: &report }) } else { out.line(summary(path, &report)) }
+}
+
+/// Writes a model, which progress calls `name`, in another encoding to `path`, where it appears only when it is whole.
+///
+/// # Errors
+/// A conversion that is not possible, a file that cannot be written, a model that changed meanwhile, an interrupt.
+pub fn write(name: &str, source: &Gguf, target: Target, path: &Path) -> Result<Report> {
+    let bytes = ternary_bytes(source);
+    let progress = Progress::start(format!("reading {name} ({})", mib(bytes)), bytes);
+    let conversion = Conversion::new(source, target, interrupt::flag(), &|more| progress.add(more))?;
     drop(progress);
     let size = conversion.bytes();
     let progress = Progress::start(format!("writing {} ({})", path.display(), mib(size)), size);
@@ -74,9 +84,7 @@ pub fn run(args: &ConvertArgs, out: &Output) -> Result<()> {
         // Before the file gets its name: what was read of a file that changed is not to be kept.
         Ok(source.check_unchanged()?)
     })?;
-    drop(progress);
-    let report = conversion.report();
-    if args.json { out.json(&Converted { path, report }) } else { out.line(summary(path, report)) }
+    Ok(conversion.report().clone())
 }
 
 fn summary(path: &Path, report: &Report) -> String {

@@ -1,6 +1,6 @@
 //! Everything that an engine is asked of one model, as lines: what `engine request` prints.
 
-use super::oracle::Oracle;
+use super::oracle::{Continued, Oracle};
 use super::process::line;
 use super::protocol::Request;
 use super::truth::{Questions, longest};
@@ -18,17 +18,18 @@ pub fn ids(loaded: &Loaded) -> Result<Vec<u32>> {
     Ok(loaded.model.tokenizer.encode(builtin::held_out_text(), None)?)
 }
 
-/// The questions on these ids, and the oracle with the head of the file that chose them.
+/// The questions on these ids, the texts behind their prompts, and the oracle with the head of the file that chose
+/// them.
 pub fn questions<'m>(
     loaded: &'m Loaded,
     machine: &Machine,
     ids: &[u32],
     asked: &Engines,
-) -> Result<(Questions, Oracle<'m>)> {
+) -> Result<(Questions, Vec<Continued>, Oracle<'m>)> {
     let mut oracle = Oracle::new(&loaded.model, machine, HEAD_BITS)?;
     let size = (asked.window, asked.windows);
-    let questions = Questions::new(ids, loaded.model.ternary_weights(), size, &mut oracle)?;
-    Ok((questions, oracle))
+    let (questions, texts) = Questions::new(ids, loaded.model.ternary_weights(), size, &mut oracle)?;
+    Ok((questions, texts, oracle))
 }
 
 /// Most ids of a sequence that an engine is given.
@@ -49,7 +50,7 @@ pub fn lines(
     mut write: impl FnMut(String) -> Result<()>,
 ) -> Result<()> {
     let ids = ids(loaded)?;
-    let (questions, _) = questions(loaded, machine, &ids, asked)?;
+    let (questions, ..) = questions(loaded, machine, &ids, asked)?;
     let (threads, context) = (machine.threads, context(loaded, asked));
     let model = &loaded.record.path;
     let load = Request::Load { model, threads, head_bits: HEAD_BITS, batch: context, context };

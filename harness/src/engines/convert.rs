@@ -2,14 +2,15 @@
 
 use super::definition::Definition;
 use super::places::Places;
+use crate::cmd::convert;
 use crate::error::{Error, Result};
-use crate::files::{stream_atomic, write_atomic};
+use crate::files::write_atomic;
 use crate::gate::wait;
 use crate::guests::Failed;
-use crate::interrupt;
 use crate::load_model::cache_folder;
 use crate::output::note;
-use model::convert::{Conversion, Target};
+use crate::worker::log::last_line;
+use model::convert::Target;
 use model::encoding::{self, Encoding};
 use model::gguf::Gguf;
 use model::hash::{sha256_hex, sha256_of_file};
@@ -137,13 +138,8 @@ impl Source<'_> {
         }
         note(format!("converting the model to {} once, {}", encoding.name, path.display()));
         let target = Target { encoding, exact: false };
-        let conversion = Conversion::new(self.gguf, target, interrupt::flag(), &|_| {})?;
-        stream_atomic(path, conversion.bytes(), |file| {
-            conversion.write(file, interrupt::flag(), &|_| {}).map_err(|e| match interrupt::requested() {
-                true => Error::interrupted(format!("interrupted; {} is not written", path.display())),
-                false => Error::io("write", path, &e),
-            })
-        })
+        let name = self.gguf.path().display().to_string();
+        convert::write(&name, self.gguf, target, path).map(|_| ())
     }
 
     /// Lets the engine's own converter make its file, once for each model and command.
@@ -175,8 +171,7 @@ impl Source<'_> {
             let ran = ran.inspect_err(|_| remove(&out))?;
             if !ran.status.success() || !out.exists() {
                 remove(&out);
-                let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-                let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
+                let last = last_line(&String::from_utf8_lossy(&ran.stderr)).unwrap_or_else(|| "it said nothing".into());
                 return Err(unsupported(format!("its converter failed ({}): {last}", ran.status)));
             }
         }

@@ -10,6 +10,7 @@ use super::truth::Questions;
 use crate::error::Error;
 use crate::gate::wait;
 use crate::guests::Failed;
+use crate::worker::log::last_line;
 use receipt::{EngineLoaded, RowStatus, TruthRecord};
 use std::io::{BufWriter, Write};
 use std::process::Command;
@@ -62,7 +63,7 @@ pub fn ask(
     })?;
     let said = [&ran.stdout, &ran.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let found = verdict(&said[0]).or_else(|| verdict(&said[1])).ok_or_else(|| {
-        let last = said[1].lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
+        let last = last_line(&said[1]).unwrap_or_else(|| "it said nothing".into());
         row(RowStatus::Crashed, format!("printed no verdict ({}); its last words: {last}", ran.status))
     })?;
     let loaded = EngineLoaded {

@@ -100,9 +100,8 @@ impl Process {
     /// Tells it to quit and waits a little; it is killed if it does not.
     pub fn quit(mut self) {
         let told = line(&Request::Quit).is_ok_and(|line| self.channel.say(&line).is_ok());
-        let begun = Instant::now();
-        while told && begun.elapsed() < QUITTING && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(2));
+        if told {
+            self.end();
         }
     }
 
@@ -135,6 +134,7 @@ impl Process {
         Failed::Row { status, why: format!("{what}{last}") }
     }
 
+    /// Waits a little for its end.
     fn end(&mut self) -> Option<std::process::ExitStatus> {
         let begun = Instant::now();
         while begun.elapsed() < QUITTING {

@@ -17,7 +17,7 @@ use crate::output::note;
 use crate::scenario::Engines;
 use model::hash::sha256_hex;
 use receipt::judge::{engines as judge, sanity};
-use receipt::{EngineRecord, EngineScore, EnginesRecord, RowStatus, Rule};
+use receipt::{EngineRecord, EngineScore, EnginesRecord, RowStatus, Rule, TruthRecord};
 
 /// What a run asks of engines.
 pub struct Plan<'p> {
@@ -65,8 +65,8 @@ pub fn measure(loaded: &Loaded, plan: &Plan<'_>, mut step: impl FnMut(String)) -
     let (places, _folder) = Places::new()?;
     let (ids, asked) = (asked::ids(loaded)?, plan.asked);
     step("what is right".into());
-    let (questions, mut oracle) = asked::questions(loaded, plan.machine, &ids, asked)?;
-    let rights = vec![Right::new(&mut oracle, &questions)?];
+    let (questions, texts, mut oracle) = asked::questions(loaded, plan.machine, &ids, asked)?;
+    let rights = vec![Right::with_texts(&mut oracle, &questions, texts)?];
     drop(oracle);
     let scored = loaded.model.tokenizer.decode(questions.scored().tokens);
     let cpus: Vec<usize> = match plan.machine.is_pinned() {
@@ -146,18 +146,13 @@ impl Gathering<'_> {
         let (mut client, engine) = self.load(definition, &command, &prepared)?;
         row.bytes_per_token = prepared.weights.bytes_per_token(engine.head_bits, client.bytes_per_token());
         let right = self.right(engine.head_bits)?;
-        let activations = engine.activations.clone();
         row.loaded = Some(engine);
-        let (truth, failed) = truth::ask(&mut client, &self.questions, &self.rights[right], &activations);
-        row.truth = Some(truth);
+        let truth = row.truth.insert(TruthRecord::default());
+        let asked = truth::ask(&mut client, &self.questions, &self.rights[right], truth);
         row.peak_memory_bytes = client.peak_memory_bytes();
-        if let Some(failed) = failed {
-            return Err(failed);
-        }
+        asked?;
         let (mut second, _) = self.load(definition, &command, &prepared)?;
-        if let Some(truth) = &mut row.truth {
-            truth::ask_again(&mut second, &self.questions, truth)?;
-        }
+        truth::ask_again(&mut second, &self.questions, truth)?;
         let keep = row.own.then_some(second);
         Ok(Some((client, keep)))
     }
@@ -209,6 +204,7 @@ impl Gathering<'_> {
             if !self.rows[row].status.is_ok() {
                 continue;
             }
+            judge::compare(std::slice::from_ref(&self.rights[right].record), &mut self.rows[row]);
             let (mut status, mut why) = judged(&self.rights, &self.rows[row]);
             if status == RowStatus::Wrong && self.may_have_a_name(row) && self.rights[right].record.mistakes.is_empty()
             {
@@ -238,14 +234,11 @@ impl Gathering<'_> {
     /// Lets those that are right and generate take turns, our own program twice.
     fn turns(&mut self, prompt: &[u32], step: &mut impl FnMut(String)) -> Result<Option<receipt::EngineTurns>> {
         let (asked, plan) = (self.plan.asked, self.plan);
-        let threads = |row: &EngineRecord| {
-            let named = |selected: &&Selected| selected.definition.name == row.name;
-            plan.engines.iter().find(named).is_some_and(|selected| selected.definition.threads)
-        };
         let (mut players, mut twin) = (Vec::new(), None);
         for Standing { row, client, again } in std::mem::take(&mut self.standing) {
-            let row = &self.rows[row];
-            if !client.can("generate") || !(row.own || threads(row)) {
+            // An engine and its row have one index.
+            let (row, threads) = (&self.rows[row], plan.engines[row].definition.threads);
+            if !client.can("generate") || !(row.own || threads) {
                 continue;
             }
             twin = twin.or(again.map(|client| Player { name: row.name.clone(), self_pair: true, client }));

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::guests::Failed;
 use model::next_token::divergence;
 use model::perplexity::Text;
-use receipt::judge::engines::{TIE, bound, wrong_at};
+use receipt::judge::engines::TIE;
 use receipt::{EngineScore, EngineText, OracleRecord, TruthRecord};
 
 /// Lengths of the prompts that are continued.
@@ -58,24 +58,36 @@ impl Questions {
     /// Of each length the prompt is asked whose answer is clearest: the oracle's texts part from honest ones where its
     /// two best logits are near each other, which may be at the first id.
     ///
+    /// The oracle's texts behind the prompts come back too.
+    ///
     /// # Errors
     /// Those of the oracle.
-    pub fn new(ids: &[u32], weights: u64, (window, windows): (usize, usize), oracle: &mut Oracle<'_>) -> Result<Self> {
+    pub fn new(
+        ids: &[u32],
+        weights: u64,
+        (window, windows): (usize, usize),
+        oracle: &mut Oracle<'_>,
+    ) -> Result<(Self, Vec<Continued>)> {
         let stretches = if weights > LARGE { STRETCHES.1 } else { STRETCHES.0 };
         let mut questions = Self::without_prompts(ids, oracle.context(), weights, (window, windows));
+        let mut texts = Vec::new();
         for candidates in prompts(ids, oracle.context(), stretches) {
-            let mut best: Option<(usize, Prompt)> = None;
+            let mut best: Option<(usize, Prompt, Continued)> = None;
             for (prompt, count) in candidates {
-                let clear = clear_ids(&oracle.greedy(&prompt, count)?.margins);
-                if best.as_ref().is_none_or(|(most, _)| clear > *most) {
-                    best = Some((clear, (prompt, count)));
+                let text = oracle.greedy(&prompt, count)?;
+                let clear = clear_ids(&text.margins);
+                if best.as_ref().is_none_or(|(most, ..)| clear > *most) {
+                    best = Some((clear, (prompt, count), text));
                 }
             }
-            questions.prompts.extend(best.map(|(_, prompt)| prompt));
+            if let Some((_, prompt, text)) = best {
+                questions.prompts.push(prompt);
+                texts.push(text);
+            }
         }
         // A distribution binds where ids do not.
         questions.places.extend(questions.prompts.iter().map(|(prompt, _)| prompt.clone()));
-        Ok(questions)
+        Ok((questions, texts))
     }
 
     fn without_prompts(ids: &[u32], context: usize, weights: u64, (window, windows): (usize, usize)) -> Self {
@@ -160,10 +172,15 @@ pub struct Right {
 impl Right {
     /// Computes all answers.
     pub fn new(oracle: &mut Oracle<'_>, questions: &Questions) -> Result<Self> {
-        let scored = oracle.score(questions.scored())?;
-        let record = oracle.record(&scored, Vec::new());
         let asked = questions.prompts.iter();
         let texts = asked.map(|(prompt, count)| oracle.greedy(prompt, *count)).collect::<Result<_>>()?;
+        Self::with_texts(oracle, questions, texts)
+    }
+
+    /// Computes the answers where the texts behind the prompts are there already.
+    pub fn with_texts(oracle: &mut Oracle<'_>, questions: &Questions, texts: Vec<Continued>) -> Result<Self> {
+        let scored = oracle.score(questions.scored())?;
+        let record = oracle.record(&scored, Vec::new());
         let logits = questions.places.iter().map(|place| oracle.logits(place)).collect::<Result<_>>()?;
         let mut alike = None;
         for (i, [one, other]) in questions.alike.iter().enumerate() {
@@ -176,24 +193,9 @@ impl Right {
     }
 }
 
-/// Asks an engine that has loaded the model everything that it answers. What was answered comes back, and the failure
-/// that ended the questions, if one did. `activations` is its rule, in its words.
+/// Asks an engine that has loaded the model everything that it answers. What it has answered so far stands in `truth`
+/// where it fails; nothing is judged here.
 pub fn ask(
-    client: &mut Client,
-    questions: &Questions,
-    right: &Right,
-    activations: &str,
-) -> (TruthRecord, Option<Failed>) {
-    let mut truth = TruthRecord::default();
-    let failed = ask_all(client, questions, right, &mut truth).err();
-    if let Some(score) = &mut truth.score {
-        score.bound = bound(activations, &right.record);
-        score.ln_ratio = score.nats_per_token - right.record.nats_per_token;
-    }
-    (truth, failed)
-}
-
-fn ask_all(
     client: &mut Client,
     questions: &Questions,
     right: &Right,
@@ -203,8 +205,7 @@ fn ask_all(
         for ((prompt, count), right) in questions.prompts.iter().zip(&right.texts) {
             let ids = client.generate(prompt, *count)?.0.ids;
             let (right, margins) = (right.ids.clone(), right.margins.clone());
-            let wrong_at = wrong_at(&ids, &right, &margins);
-            truth.texts.push(EngineText { prompt: prompt.len(), ids, right, margins, wrong_at });
+            truth.texts.push(EngineText { prompt: prompt.len(), ids, right, margins, wrong_at: None });
         }
         if let Some([one, other]) = right.alike.map(|pair| &questions.alike[pair]) {
             let mut answer = |prompt: &[u32]| client.generate(prompt, ALIKE.1).map(|(generated, _)| generated.ids);

@@ -8,7 +8,7 @@ use super::client::Client;
 use crate::error::Result;
 use crate::guests::Failed;
 use crate::interrupt;
-use crate::measure::rounds::{Spent, orders, round};
+use crate::measure::rounds::{Spent, orders};
 use receipt::{EngineTurns, OwnTimes, Round, Rule, TurnEntry};
 
 /// How the turns are taken.
@@ -57,31 +57,19 @@ pub fn measure(
     mut step: impl FnMut(usize),
 ) -> Result<(EngineTurns, Vec<(String, Failed)>)> {
     let mut lost = Vec::new();
-    // Once to get warm: pages of a mapped file, a pool of threads.
-    for index in (0..players.len()).rev() {
-        if let Err(failed) = turn(&mut players[index].client, plan) {
-            leave(players, index, failed, &mut lost)?;
-        }
-    }
     let mut turns = Turns { kinds: Default::default(), own_times: vec![Vec::new(); players.len()] };
+    // Once to get warm: pages of a mapped file, a pool of threads. Whoever fails takes our own second process along.
+    while let Some((index, failed)) = warm(players, plan) {
+        turns.leave(players, index, failed, &mut lost)?;
+    }
     let mut waiting = orders(players.len(), plan.rounds, plan.seed);
     waiting.reverse();
     while let Some(order) = waiting.pop() {
         interrupt::check("interrupted while engines took turns")?;
         step(plan.rounds - waiting.len() - 1);
-        match turns.round(players, plan, order) {
-            Ok(()) => {}
-            Err((index, failed)) => {
-                let name = players[index].name.clone();
-                leave(players, index, failed, &mut lost)?;
-                turns.forget(index);
-                // Our own second process goes with the first, and has nothing left to be compared with.
-                if let Some(twin) = players.iter().position(|player| player.self_pair && player.name == name) {
-                    players.remove(twin).client.quit();
-                    turns.forget(twin);
-                }
-                waiting = orders(players.len(), waiting.len() + 1, plan.seed ^ waiting.len() as u64);
-            }
+        if let Err((index, failed)) = turns.round(players, plan, order) {
+            turns.leave(players, index, failed, &mut lost)?;
+            waiting = orders(players.len(), waiting.len() + 1, plan.seed ^ waiting.len() as u64);
         }
     }
     let [first, text, prompt] = turns.kinds;
@@ -101,15 +89,10 @@ pub fn measure(
     Ok((record, lost))
 }
 
-fn leave(players: &mut Vec<Player>, index: usize, failed: Failed, lost: &mut Vec<(String, Failed)>) -> Result<()> {
-    let player = players.remove(index);
-    match failed {
-        Failed::Run(error) => Err(error),
-        Failed::Row { .. } => {
-            lost.push((player.name, failed));
-            Ok(())
-        }
-    }
+/// Lets everybody take one turn that is not kept; the first that fails comes back.
+fn warm(players: &mut [Player], plan: Plan<'_>) -> Option<(usize, Failed)> {
+    let mut turns = players.iter_mut().enumerate();
+    turns.find_map(|(index, player)| turn(&mut player.client, plan).err().map(|failed| (index, failed)))
 }
 
 impl Turns {
@@ -128,12 +111,38 @@ impl Turns {
         let taken: Vec<Turn> = taken.into_iter().flatten().collect();
         let kinds: [fn(&Turn) -> Spent; 3] = [|turn| turn.first, |turn| turn.text, |turn| turn.prompt];
         for (rounds, of) in self.kinds.iter_mut().zip(kinds) {
-            let kept: std::result::Result<_, std::convert::Infallible> =
-                round(order.clone(), |entry| Ok(taken.get(entry).map(of)));
-            let Ok(kept) = kept;
-            rounds.extend(kept);
+            let spent = || taken.iter().map(of);
+            rounds.push(Round {
+                order: order.clone(),
+                ns: spent().map(|spent| spent.ns).collect(),
+                cpu_ns: spent().map(|spent| spent.cpu_ns).collect(),
+                involuntary_switches: spent().map(|spent| spent.involuntary_switches).collect(),
+            });
         }
         self.own_times.iter_mut().zip(&taken).for_each(|(times, turn)| times.push(turn.own));
+        Ok(())
+    }
+
+    /// Lets a player that failed go. Our own second process goes with the first: it has nothing left to be compared
+    /// with.
+    fn leave(
+        &mut self,
+        players: &mut Vec<Player>,
+        index: usize,
+        failed: Failed,
+        lost: &mut Vec<(String, Failed)>,
+    ) -> Result<()> {
+        let failed = match failed {
+            Failed::Run(error) => return Err(error),
+            row => row,
+        };
+        let name = players.remove(index).name;
+        self.forget(index);
+        if let Some(twin) = players.iter().position(|player| player.self_pair && player.name == name) {
+            players.remove(twin).client.quit();
+            self.forget(twin);
+        }
+        lost.push((name, failed));
         Ok(())
     }
 

@@ -1,18 +1,17 @@
 //! The version command of an engine: what it prints is the proof that the engine is there.
 
 use crate::error::Error;
+use crate::gate::wait;
 use crate::guests::Failed;
-use crate::interrupt;
-use crate::worker::log::Log;
+use crate::worker::log::last_line;
 use crate::worker::parent::describe;
 use receipt::RowStatus;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::io::ErrorKind;
+use std::process::Command;
+use std::time::Duration;
 
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// The last line that the command prints.
 ///
@@ -22,42 +21,18 @@ pub fn ask(command: &[String]) -> Result<String, Failed> {
     let absent = |why: String| Failed::Row { status: RowStatus::Unsupported, why };
     let shown = command.join(" ");
     let [program, arguments @ ..] = command else { return Err(absent("its version names no program".into())) };
-    let file = |e: std::io::Error| Error::io("create a file in", &std::env::temp_dir(), &e);
-    let (out, err) = (Log::new().map_err(file)?, Log::new().map_err(file)?);
-    let mut version = Command::new(program);
-    version.args(arguments).stdin(Stdio::null());
-    version.stdout(out.stdio().map_err(file)?).stderr(err.stdio().map_err(file)?);
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut version, 0);
-    let mut child = version.spawn().map_err(|e| absent(format!("cannot run {program}: {e}")))?;
-    let begun = Instant::now();
-    let ended = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break Some(status),
-            Ok(None) if begun.elapsed() < PATIENCE && !interrupt::requested() => std::thread::sleep(LOOK),
-            _ => break None,
-        }
-    };
-    #[cfg(unix)]
-    if ended.is_none() {
-        use nix::sys::signal::{Signal, killpg};
-        let _ = killpg(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGKILL);
+    let ran = wait::run_within(Command::new(program).args(arguments), program, false, Some(PATIENCE));
+    let ran = ran.map_err(|e| match e.kind() {
+        ErrorKind::Interrupted => Error::interrupted("interrupted while an engine was asked for its version").into(),
+        ErrorKind::TimedOut => absent(format!("no version within {} s from {shown}", PATIENCE.as_secs())),
+        _ => absent(format!("cannot run {program}: {e}")),
+    })?;
+    let [out, err] = [&ran.stdout, &ran.stderr].map(|said| last_line(&String::from_utf8_lossy(said)));
+    if !ran.status.success() {
+        let last = err.or(out).unwrap_or_else(|| "it said nothing".into());
+        return Err(absent(format!("its version command {}: {last}", describe(&ran.status))));
     }
-    if ended.is_none() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    if interrupt::requested() {
-        return Err(Error::interrupted("interrupted while an engine was asked for its version").into());
-    }
-    let Some(status) = ended else {
-        return Err(absent(format!("no version within {} s from {shown}", PATIENCE.as_secs())));
-    };
-    if !status.success() {
-        let last = err.last_line().or_else(|| out.last_line()).unwrap_or_else(|| "it said nothing".into());
-        return Err(absent(format!("its version command {}: {last}", describe(&status))));
-    }
-    out.last_line().ok_or_else(|| absent(format!("no version: {shown} printed nothing")))
+    out.ok_or_else(|| absent(format!("no version: {shown} printed nothing")))
 }
 
 #[cfg(all(test, unix))]

@@ -1,4 +1,5 @@
-//! Waits for cargo or git, which may never end: Ctrl-C ends all that they started, and a line a minute says so.
+//! Waits for cargo, git or an engine's command, which may never end: Ctrl-C ends all that they started, and a line a
+//! minute says so.
 
 use crate::interrupt;
 use crate::output::note;
@@ -49,6 +50,14 @@ impl Patience {
 /// # Errors
 /// That it could not be run; of kind `Interrupted` when the user stopped it.
 pub fn run(command: &mut Command, what: &str, shown: bool) -> io::Result<Output> {
+    run_within(command, what, shown, None)
+}
+
+/// As [`run`], with an end.
+///
+/// # Errors
+/// Those of [`run`]; of kind `TimedOut` where the command took longer than `limit`, and was ended.
+pub fn run_within(command: &mut Command, what: &str, shown: bool, limit: Option<Duration>) -> io::Result<Output> {
     // Files, not pipes: a pipe ends with the last of its holders, which may be a server that the command left behind.
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     command.stdin(Stdio::null()).stdout(stdout.try_clone()?);
@@ -61,9 +70,10 @@ pub fn run(command: &mut Command, what: &str, shown: bool) -> io::Result<Output>
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if !patience.wait() {
+        let late = limit.is_some_and(|limit| patience.start.elapsed() > limit);
+        if late || !patience.wait() {
             stop(&mut child);
-            return Err(io::ErrorKind::Interrupted.into());
+            return Err(if late { io::ErrorKind::TimedOut } else { io::ErrorKind::Interrupted }.into());
         }
     };
     drop(group);

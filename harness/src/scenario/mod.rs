@@ -15,8 +15,7 @@ use crate::kernel_ids::unknown_kernel;
 use crate::registered;
 use kernels::{ActivationRule, Family, Operation};
 use model::hash::sha256_hex;
-use receipt::toml_error::near;
-use receipt::{Residency, ScenarioRecord};
+use receipt::{Residency, ScenarioRecord, toml_error};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use shape::parse_product;
@@ -233,20 +232,15 @@ impl Scenario {
         let scenario = Self::of_any_build(origin, text)?;
         let unknown = scenario.kernels.iter().flatten().find(|id| registered::find(id.get_ref()).is_none());
         let Some(id) = unknown else { return Ok(scenario) };
-        let (line, what) = (line(text, id.span().start), unknown_kernel(id.get_ref()));
-        Err(Error::input(format!("{origin}: line {line}: kernels: {what}")))
+        let what = format!("kernels: {}", unknown_kernel(id.get_ref()));
+        Err(toml_error::error(origin, text, id.span().start, &what).into())
     }
 
     /// As [`Self::parse`]; kernels may be those of another build, which is asked for them.
     pub fn of_any_build(origin: &str, text: &str) -> Result<Self> {
-        let mut scenario: Self = toml::from_str(text).map_err(|e| {
-            let at = e.span().map_or(0, |span| span.start);
-            let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
-            Error::input(format!("{origin}: line {}: {message}{}", line(text, at), near(text, at)))
-        })?;
-        let wrong = |at: usize, key: &str, what: String| {
-            Error::input(format!("{origin}: line {}: {key}: {what}", line(text, at)))
-        };
+        let mut scenario: Self = toml_error::parse(origin, text)?;
+        let wrong =
+            |at: usize, key: &str, what: String| toml_error::error(origin, text, at, &format!("{key}: {what}")).into();
         let positive = |key: &str, value: usize, most: usize| match value {
             n if (1..=most).contains(&n) => Ok(()),
             n => Err(wrong(find_key(text, key), key, format!("{n} is not between 1 and {most}"))),
@@ -404,11 +398,6 @@ fn text_of(name_or_path: &str) -> Result<(String, String)> {
         Error::input(format!("{}: byte {at} is not UTF-8: this is not a scenario", path.display()))
     })?;
     Ok((path.display().to_string(), text))
-}
-
-/// The line of a byte.
-fn line(text: &str, at: usize) -> usize {
-    text.get(..at).map_or(0, |before| before.matches('\n').count()) + 1
 }
 
 /// Where a key stands; the start when it is not written.

@@ -42,13 +42,16 @@ impl Log {
         Ok(Vec::new())
     }
 
-    /// The last printed line that is neither empty nor a `note:`, with which a panic ends.
+    /// The last printed line that says something, see [`last_line`].
     pub fn last_line(&self) -> Option<String> {
-        let tail = self.tail();
-        let line = tail.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with("note: "))?;
-        let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_QUOTE).collect();
-        Some(line)
+        last_line(&self.tail())
     }
+}
+
+/// The last line of what a program printed that is neither empty nor a `note:`, with which a panic ends.
+pub fn last_line(text: &str) -> Option<String> {
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with("note: "))?;
+    Some(line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_QUOTE).collect())
 }
 
 #[cfg(test)]

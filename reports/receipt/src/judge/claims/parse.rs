@@ -2,8 +2,8 @@
 //! one line with the file and the line.
 
 use super::{Claim, Claims};
-use crate::error::{Error, Result};
-use crate::toml_error::near;
+use crate::error::Result;
+use crate::toml_error;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -26,15 +26,8 @@ pub type KernelCheck<'a> = &'a dyn Fn(&str) -> std::result::Result<(), String>;
 /// # Errors
 /// Text that is not such a file, in one line: `f.toml: line 3: ...`.
 pub fn parse(origin: &str, text: &str, kernel: KernelCheck<'_>) -> Result<Claims> {
-    let wrong = |at: usize, what: String| {
-        let line = text.get(..at).map_or(0, |before| before.matches('\n').count()) + 1;
-        Error::input(format!("{origin}: line {line}: {what}"))
-    };
-    let file: File = toml::from_str(text).map_err(|e| {
-        let at = e.span().map_or(0, |span| span.start);
-        let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
-        wrong(at, format!("{message}{}", near(text, at)))
-    })?;
+    let wrong = |at: usize, what: String| toml_error::error(origin, text, at, &what);
+    let file: File = toml_error::parse(origin, text)?;
     for id in file.ladder.get_ref() {
         kernel(id).map_err(|what| wrong(file.ladder.span().start, format!("ladder: {what}")))?;
     }

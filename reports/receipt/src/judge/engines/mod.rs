@@ -9,5 +9,5 @@ mod words;
 pub use headline::headline;
 pub use speed::{fill, samples};
 pub use status::{ranked, statuses, summarize};
-pub use truth::{TIE, bound, likeliest_mistake, oracle, oracle_bits, truth_status, wrong_at};
+pub use truth::{TIE, compare, likeliest_mistake, oracle, oracle_bits, truth_status};
 pub use words::{first_fault, perplexity, sentence, status_word};

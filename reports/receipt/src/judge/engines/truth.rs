@@ -22,7 +22,7 @@ const NEAR: f64 = 0.05;
 const NEARER: f64 = 4.0;
 
 /// The largest |ln(perplexity ratio)| that passes, by the engine's rule of activations and the oracle's.
-pub fn bound(activations: &str, oracle: &OracleRecord) -> f64 {
+fn bound(activations: &str, oracle: &OracleRecord) -> f64 {
     match activations == oracle.activations.name() {
         true => SAME_RULE,
         false if oracle.random_weights => RANDOM_WEIGHTS,
@@ -37,7 +37,7 @@ fn most_kl(oracle: &OracleRecord) -> f64 {
 
 /// Index of the first id that is not the oracle's, if its margin is above [`TIE`]. Texts part at the first difference,
 /// so nothing behind it is compared. A text of another length is wrong where the shorter one ends.
-pub fn wrong_at(ids: &[u32], right: &[u32], margins: &[f32]) -> Option<usize> {
+fn wrong_at(ids: &[u32], right: &[u32], margins: &[f32]) -> Option<usize> {
     let differ = ids.iter().zip(right).position(|(id, right)| id != right);
     // A margin that is no number excuses nothing.
     let excused = |at: usize| margins.get(at).is_some_and(|margin| *margin <= TIE);
@@ -139,21 +139,23 @@ pub(super) fn fill(record: &mut EnginesRecord) {
     for oracle in &mut record.oracles {
         oracle.perplexity = oracle.nats_per_token.exp();
     }
-    let oracles = std::mem::take(&mut record.oracles);
-    for engine in &mut record.engines {
-        let oracle = oracle(&oracles, engine);
-        let activations = engine.loaded.as_ref().map_or("", |loaded| &loaded.activations);
-        let Some(truth) = &mut engine.truth else { continue };
-        if let Some((score, oracle)) = truth.score.as_mut().zip(oracle) {
-            score.ln_ratio = score.nats_per_token - oracle.nats_per_token;
-            score.bound = bound(activations, oracle);
-        }
-        for text in &mut truth.texts {
-            let binds = oracle.is_none_or(|oracle| !oracle.random_weights);
-            text.wrong_at = wrong_at(&text.ids, &text.right, &text.margins).filter(|_| binds);
-        }
+    let oracles = &record.oracles;
+    record.engines.iter_mut().for_each(|engine| compare(oracles, engine));
+}
+
+/// Holds the answers of an engine to those of its oracle: how far its score is off, where texts go wrong.
+pub fn compare(oracles: &[OracleRecord], engine: &mut EngineRecord) {
+    let oracle = oracle(oracles, engine);
+    let activations = engine.loaded.as_ref().map_or("", |loaded| &loaded.activations);
+    let Some(truth) = &mut engine.truth else { return };
+    if let Some((score, oracle)) = truth.score.as_mut().zip(oracle) {
+        score.ln_ratio = score.nats_per_token - oracle.nats_per_token;
+        score.bound = bound(activations, oracle);
     }
-    record.oracles = oracles;
+    let binds = oracle.is_none_or(|oracle| !oracle.random_weights);
+    for text in &mut truth.texts {
+        text.wrong_at = wrong_at(&text.ids, &text.right, &text.margins).filter(|_| binds);
+    }
 }
 
 #[cfg(test)]

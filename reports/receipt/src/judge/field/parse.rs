@@ -1,8 +1,8 @@
 //! `field-claims.toml` into claims. Every error is one line with the file and the line.
 
 use super::{Claim, Field, LOOKUP, Machine, Model};
-use crate::error::{Error, Result};
-use crate::toml_error::near;
+use crate::error::Result;
+use crate::toml_error;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -24,15 +24,8 @@ pub type ScenarioCheck<'a> = &'a dyn Fn(&str) -> std::result::Result<(), String>
 /// # Errors
 /// Text that is not such a file, in one line: `f.toml: line 3: ...`.
 pub fn parse(origin: &str, text: &str, scenario: ScenarioCheck<'_>) -> Result<Field> {
-    let wrong = |at: usize, what: String| {
-        let line = text.get(..at).map_or(0, |before| before.matches('\n').count()) + 1;
-        Error::input(format!("{origin}: line {line}: {what}"))
-    };
-    let file: File = toml::from_str(text).map_err(|e| {
-        let at = e.span().map_or(0, |span| span.start);
-        let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
-        wrong(at, format!("{message}{}", near(text, at)))
-    })?;
+    let wrong = |at: usize, what: String| toml_error::error(origin, text, at, &what);
+    let file: File = toml_error::parse(origin, text)?;
     let mut field = Field { machines: Vec::new(), models: Vec::new(), claims: Vec::new() };
     for machine in file.machine {
         let (at, machine) = (machine.span().start, machine.into_inner());
