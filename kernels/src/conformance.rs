@@ -8,6 +8,7 @@
 
 mod case;
 mod compare;
+mod elsewhere;
 mod foreign;
 mod pattern;
 pub mod products;
@@ -16,10 +17,11 @@ mod run;
 pub use case::F32_BOUND;
 pub(crate) use case::{Case, CaseScales, Wrong};
 pub use compare::{Errors, Expected, Mismatch, compare};
+pub use elsewhere::{Elsewhere, Token, verify_elsewhere};
 pub use pattern::Pattern;
 pub(crate) use run::run_case;
 
-use crate::descriptor::GemmTile;
+use crate::descriptor::{GemmTile, KernelDescriptor};
 use crate::foreign::ForeignKernel;
 use crate::kernel::{Kernel, Tuning};
 use crate::operation::{Family, Operation};
@@ -51,14 +53,14 @@ pub fn bound(kernel: &Kernel) -> f64 {
 }
 
 /// The suite for one kernel: every pattern at every length, row counts around panels and tiles, empty and single rows.
-fn cases(kernel: &Kernel) -> Vec<Case> {
+fn cases(descriptor: &'static KernelDescriptor) -> Vec<Case> {
     /// k around blocks of 32, 128 and 256, the widths of real models, and odd lengths.
     const K: [usize; 19] =
         [1, 2, 31, 32, 33, 127, 128, 129, 255, 256, 257, 384, 511, 640, 1000, 1024, 2560, 4097, 6912];
     const ROWS: [usize; 11] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33];
-    let (family, layout) = (kernel.descriptor().family(), kernel.descriptor().layout);
+    let (family, layout) = (descriptor.family(), descriptor.layout);
     let mut cases = Vec::new();
-    let rules = kernel.descriptor().rules;
+    let rules = descriptor.rules;
     // Rules take turns too; the cases of groups have all of them.
     let mut add_by = |rows, k, pattern, table, scales, rule: usize| {
         let (seed, rule) = (cases.len() as u64, rules[rule % rules.len()]);
@@ -74,7 +76,7 @@ fn cases(kernel: &Kernel) -> Vec<Case> {
                     let mut add = |pattern, table, scales| add_by(rows, k, pattern, table, scales, rule);
                     add(Pattern::NearMax, CodeTable::TERNARY, CaseScales::Groups(group));
                     add(Pattern::Random, CodeTable::TERNARY, CaseScales::Extreme(group));
-                    if kernel.descriptor().four_codes() {
+                    if descriptor.four_codes() {
                         add(Pattern::NearMax, CodeTable::FOUR, CaseScales::Groups(group));
                         add(Pattern::MaxTimesMin, CodeTable::FOUR, CaseScales::Extreme(group));
                     }
@@ -94,12 +96,12 @@ fn cases(kernel: &Kernel) -> Vec<Case> {
             add(rows, k, pattern, CodeTable::TERNARY, CaseScales::Tensor);
             if family == Family::W2A32 {
                 add(rows, k, pattern, CodeTable::SEED, held(i).map_or(CaseScales::Tensor, CaseScales::Groups));
-            } else if kernel.descriptor().four_codes() && (family == Family::W2gA8 || (i + j) % 2 == 0) {
+            } else if descriptor.four_codes() && (family == Family::W2gA8 || (i + j) % 2 == 0) {
                 add(rows, k, pattern, CodeTable::FOUR, held(i + j).map_or(CaseScales::Tensor, CaseScales::Groups));
             }
         }
     }
-    if kernel.descriptor().takes(ScaleUnit::Row) {
+    if descriptor.takes(ScaleUnit::Row) {
         // Where groups have scales, that of a row is each of its groups'; integers stay what they are.
         add(19, 300, Pattern::Random, CodeTable::TERNARY, CaseScales::Rows);
     }
@@ -117,11 +119,11 @@ fn cases(kernel: &Kernel) -> Vec<Case> {
             add(rows, 2560, Pattern::Alternating);
         }
     }
-    if kernel.descriptor().has(Operation::Gemm) {
+    if descriptor.has(Operation::Gemm) {
         add(1000, 1025, Pattern::Random);
         add(300, 6912, Pattern::Random);
     }
-    if let Some(foreign) = kernel.descriptor().foreign_kernel() {
+    if let Some(foreign) = descriptor.foreign_kernel() {
         let of_it = foreign::cases(foreign, cases.len() as u64);
         cases.retain(|case| case.rows * case.k > 0 && case.table.is_ternary() && foreign.takes(case.rows, case.k));
         cases.extend(of_it);
@@ -136,7 +138,7 @@ fn cases(kernel: &Kernel) -> Vec<Case> {
 /// Runs the whole conformance suite on one kernel, which may be timed only if there are no mismatches.
 pub fn verify(kernel: &Kernel) -> Outcome {
     let mut outcome = Outcome::default();
-    for (number, case) in cases(kernel).into_iter().enumerate() {
+    for (number, case) in cases(kernel.descriptor()).into_iter().enumerate() {
         // Both ways to ask ahead and both tiles, in turn.
         let (prefetch, tile) = (Prefetch::ALL[number % 2], GemmTile::ALL[number / 2 % 2]);
         let kernel = kernel.tuned(Tuning { prefetch, tile, ..kernel.tuning() });
@@ -165,7 +167,7 @@ mod tests {
     use super::*;
     use crate::activation::ActivationRule;
     use crate::cpu::CpuFeatures;
-    use crate::descriptor::{Dequantize, Gemv, GemvF32, GemvGroups, GemvI8, KernelDescriptor};
+    use crate::descriptor::{Dequantize, Gemv, GemvF32, GemvGroups, GemvI8};
     use crate::layouts::{I2S, groups1};
     use crate::packed::Needs;
     use crate::registry;

@@ -177,6 +177,8 @@ pub struct GemmI8<'a, 'y> {
 pub enum Gemm {
     /// Exact integers (the W2A8 family).
     I8(unsafe fn(GemmI8<'_, '_>)),
+    /// Exact integers of a device ([`Gemv::Device`]).
+    Device,
     /// With a scale for each group of weights (the W2gA8 family).
     Groups(unsafe fn(GemmGroups<'_, '_>)),
 }
@@ -198,6 +200,9 @@ pub enum Gemv {
     /// The same of one that applies scales, given those of groups: products with all scales, that of a token too,
     /// within [`crate::conformance::F32_BOUND`] of the sum of the terms' magnitudes.
     ForeignGroups(&'static ForeignKernel),
+    /// Exact integers (the W2A8 family) that a device computes, which this CPU does not: there is no function to call,
+    /// and whoever drives the device multiplies ([`crate::conformance::Elsewhere`]).
+    Device,
 }
 
 /// What is listed of a kernel, and the functions it is called by: one `static` a kernel file, one line in its family's
@@ -268,6 +273,12 @@ impl KernelDescriptor {
         Self::portable(layout, gemv)
     }
 
+    /// A W2A8 kernel of a device, which computes what functions do for others. It still has to say its id, its `isa`
+    /// and its summary.
+    pub const fn device(layout: &'static Layout) -> Self {
+        Self { gemm: Some(Gemm::Device), ..Self::portable(layout, Gemv::Device) }
+    }
+
     const fn portable(layout: &'static Layout, gemv: Gemv) -> Self {
         Self {
             id: "",
@@ -295,7 +306,7 @@ impl KernelDescriptor {
     pub fn family(&self) -> Family {
         match self.gemv {
             Gemv::F32(_) => Family::W2A32,
-            Gemv::I8(_) => Family::W2A8,
+            Gemv::I8(_) | Gemv::Device => Family::W2A8,
             Gemv::Groups(_) | Gemv::ForeignGroups(_) => Family::W2gA8,
             Gemv::Foreign(foreign) => foreign.family(),
         }
@@ -367,7 +378,7 @@ impl KernelDescriptor {
     pub fn foreign_kernel(&self) -> Option<&'static ForeignKernel> {
         match self.gemv {
             Gemv::Foreign(foreign) | Gemv::ForeignGroups(foreign) => Some(foreign),
-            Gemv::F32(_) | Gemv::I8(_) | Gemv::Groups(_) => None,
+            Gemv::F32(_) | Gemv::I8(_) | Gemv::Groups(_) | Gemv::Device => None,
         }
     }
 

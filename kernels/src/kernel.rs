@@ -141,7 +141,7 @@ impl Kernel {
         let gemv = match self.descriptor.gemv {
             Gemv::F32(gemv) => gemv,
             Gemv::Foreign(foreign) => return foreign.gemv_f32(weights, rows, x, y),
-            Gemv::I8(_) | Gemv::Groups(_) | Gemv::ForeignGroups(_) => {
+            Gemv::I8(_) | Gemv::Groups(_) | Gemv::ForeignGroups(_) | Gemv::Device => {
                 return Err(self.lacks("gemv with f32 activations"));
             }
         };
@@ -176,7 +176,7 @@ impl Kernel {
         let gemv = match self.descriptor.gemv {
             Gemv::I8(gemv) => gemv,
             Gemv::Foreign(foreign) => return foreign.gemv_i8(weights, rows, x, y),
-            Gemv::F32(_) | Gemv::Groups(_) | Gemv::ForeignGroups(_) => {
+            Gemv::F32(_) | Gemv::Groups(_) | Gemv::ForeignGroups(_) | Gemv::Device => {
                 return Err(self.lacks("gemv with int8 activations"));
             }
         };
@@ -211,7 +211,9 @@ impl Kernel {
         let gemv = match self.descriptor.gemv {
             Gemv::Groups(gemv) => gemv,
             Gemv::ForeignGroups(foreign) => return foreign.gemv_groups(weights, rows, x, y),
-            Gemv::F32(_) | Gemv::I8(_) | Gemv::Foreign(_) => return Err(self.lacks("gemv with scales of groups")),
+            Gemv::F32(_) | Gemv::I8(_) | Gemv::Foreign(_) | Gemv::Device => {
+                return Err(self.lacks("gemv with scales of groups"));
+            }
         };
         let (group, rule) = (self.group_of(weights)?, x.rule());
         let sums = x.sums(rule.unit(group)).ok_or_else(|| self.lacks("groups of the weights' size"))?;

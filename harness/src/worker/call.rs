@@ -69,13 +69,15 @@ impl Prepared {
         let entry = match (op, descriptor.gemv) {
             (Operation::Dequantize, _) => descriptor.dequantize.map(|f| f as usize),
             (op, Gemv::Foreign(foreign) | Gemv::ForeignGroups(foreign)) => foreign.entry(op == Operation::Gemm),
-            (Operation::Gemm, _) => descriptor.gemm.map(|gemm| match gemm {
-                Gemm::I8(f) => f as usize,
-                Gemm::Groups(f) => f as usize,
+            (Operation::Gemm, _) => descriptor.gemm.and_then(|gemm| match gemm {
+                Gemm::I8(f) => Some(f as usize),
+                Gemm::Groups(f) => Some(f as usize),
+                Gemm::Device => None,
             }),
             (Operation::Gemv, Gemv::F32(f)) => Some(f as usize),
             (Operation::Gemv, Gemv::I8(f)) => Some(f as usize),
             (Operation::Gemv, Gemv::Groups(f)) => Some(f as usize),
+            (Operation::Gemv, Gemv::Device) => None,
         };
         let entry = entry.ok_or_else(|| Error::input(format!("kernel {} has no {op}", kernel.id())))?;
         let scaling = Scaling::said(*weight_group, *activations);

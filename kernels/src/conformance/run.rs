@@ -75,6 +75,22 @@ fn of_case(case: &Case, values: &[i8], random: &mut SplitMix64) -> QuantizedActi
     QuantizedActivations::from_blocks(values, case.rule, &scales)
 }
 
+/// Tokens of a case's batch: sizes take turns.
+pub(super) fn batch_size(case: &Case) -> usize {
+    const TOKENS: [usize; 10] = [1, 2, 3, 4, 5, 7, 8, 23, 25, 41];
+    TOKENS[case.seed as usize % TOKENS.len()]
+}
+
+/// Activations of a batch's token: the case's own, then rotations and negations of them.
+pub(super) fn of_batch(own: &[i8], token: usize) -> Vec<i8> {
+    let mut values = own.to_vec();
+    values.rotate_left(if own.is_empty() { 0 } else { token * 5 % own.len() });
+    if token % 3 == 1 {
+        values.iter_mut().for_each(|v| *v = v.saturating_neg());
+    }
+    values
+}
+
 impl Packed<'_> {
     fn row(&self, row: usize) -> &[u8] {
         &self.codes[row * self.case.k..][..self.case.k]
@@ -144,19 +160,14 @@ impl Packed<'_> {
     /// A batch of tokens: the case's own activations first, then rotations and negations of them. Batch sizes take
     /// turns over the cases.
     fn batch_products(&self) -> Result<Errors, Wrong> {
-        const TOKENS: [usize; 10] = [1, 2, 3, 4, 5, 7, 8, 23, 25, 41];
         let case = self.case;
         let foreign = self.kernel.descriptor().foreign_kernel().is_some();
-        let sizes = if foreign { &foreign::TOKENS[..] } else { &TOKENS };
         // Large matrices once, with few tokens: the oracle takes its time.
-        let sizes = if foreign && case.rows * case.k > 1 << 20 { &sizes[..2] } else { sizes };
-        let tokens = sizes[case.seed as usize % sizes.len()];
+        let few = foreign && case.rows * case.k > 1 << 20;
+        let sizes = if few { &foreign::TOKENS[..2] } else { &foreign::TOKENS };
+        let tokens = if foreign { sizes[case.seed as usize % sizes.len()] } else { batch_size(case) };
         let token = |t: usize| {
-            let mut values = self.x.values().to_vec();
-            values.rotate_left(if case.k == 0 { 0 } else { t * 5 % case.k });
-            if t % 3 == 1 {
-                values.iter_mut().for_each(|v| *v = v.saturating_neg());
-            }
+            let values = of_batch(self.x.values(), t);
             of_case(case, &values, &mut SplitMix64::new(case.seed + t as u64))
         };
         let x: Vec<QuantizedActivations> = (0..tokens).map(token).collect();

@@ -20,6 +20,7 @@ layouts! {
     i2s,
     tile8,
     vnni16,
+    tile32,
     trit5,
     lut16,
     lut8,
@@ -35,6 +36,8 @@ mod interleave;
 mod tests;
 
 pub use i2s::LAYOUT as I2S;
+pub use tile32::LAYOUT as TILE32;
+pub use vnni16::LAYOUT as VNNI16;
 
 use crate::layout::Layout;
 

@@ -5,4 +5,5 @@
 use super::interleave;
 use crate::layout::Layout;
 
-pub(crate) static LAYOUT: Layout = interleave::layout::<16>("vnni16x16");
+/// 16 rows side by side: see above.
+pub static LAYOUT: Layout = interleave::layout::<16>("vnni16x16");
