@@ -25,6 +25,7 @@ mod fixture;
 #[cfg(test)]
 mod fuzzing;
 mod gate;
+mod gpu;
 mod guests;
 mod interrupt;
 mod kernel_ids;

@@ -2,6 +2,7 @@
 
 use super::{claims, field_claims};
 use crate::error::{Error, Result};
+use crate::gpu::{self, DeviceArgs};
 use crate::guests::{GuestArgs, Guests};
 use crate::machine::{Machine, MachineArgs, host};
 use crate::output::{Output, table};
@@ -11,6 +12,7 @@ use clap::{Args, ValueEnum};
 use model::builtin;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
+use receipt::KernelRecord;
 use receipt::figures::mib;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -33,6 +35,9 @@ pub struct ListArgs {
     /// Kernels of others
     #[command(flatten)]
     pub guests: GuestArgs,
+    /// With kernels: those of a GPU
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// CPU features to assume, see `compare --help`
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -49,11 +54,16 @@ pub enum Listed {
     Models,
     /// Figures of the analysis, and with --run each one's verdict.
     Claims,
+    /// GPUs, software ones too.
+    Devices,
 }
 
 /// Runs `list`.
 pub fn run(args: &ListArgs, out: &Output) -> Result<()> {
     let machine = args.machine.check(1)?;
+    if args.device.device.is_some() && args.what != Listed::Kernels {
+        return Err(Error::input("--device lists kernels; write `list kernels --device gpu`"));
+    }
     if args.run.is_some() && args.what != Listed::Claims {
         return Err(Error::input("--run judges claims; write `list claims --run RUN_DIR`"));
     }
@@ -61,7 +71,11 @@ pub fn run(args: &ListArgs, out: &Output) -> Result<()> {
         return Err(Error::input("--field lists published claims; write `list claims --field`"));
     }
     match args.what {
-        Listed::Kernels => kernels(args, &machine, out),
+        Listed::Devices => gpu::devices(args.json, out),
+        Listed::Kernels => match args.device.gpu()? {
+            Some(adapter) => gpu::kernels(&adapter, args.json, out),
+            None => kernels(args, &machine, out),
+        },
         Listed::Scenarios => scenarios(args.json, out),
         Listed::Models => models(args.json, out),
         Listed::Claims if args.field => field_claims::list(args.json, out),
@@ -76,6 +90,11 @@ fn kernels(args: &ListArgs, machine: &Machine, out: &Output) -> Result<()> {
     if args.json {
         return out.listing("kernels", &kernels);
     }
+    out.line(kernel_table(&kernels))
+}
+
+/// Kernels as a table, and what each is below it.
+pub fn kernel_table(kernels: &[KernelRecord]) -> String {
     let rows = kernels.iter().map(|k| {
         let runs = k.reason.clone().unwrap_or_else(|| "yes".into());
         let exact = if k.exact { "exact" } else { "f32 rounding" };
@@ -89,16 +108,17 @@ fn kernels(args: &ListArgs, machine: &Machine, out: &Output) -> Result<()> {
             runs,
         ]
     });
-    out.line(table(&["kernel", "family", "packing", "bits/weight", "result", "operations", "runs here"], &[3], rows))?;
-    for kernel in &kernels {
+    let head = ["kernel", "family", "packing", "bits/weight", "result", "operations", "runs here"];
+    let mut lines = vec![table(&head, &[3], rows)];
+    for kernel in kernels {
         let base = kernel.builds_on.as_ref().map(|b| format!(" (builds on {b})")).unwrap_or_default();
-        out.line(format!("{}: {}{base}", kernel.id, kernel.summary))?;
+        lines.push(format!("{}: {}{base}", kernel.id, kernel.summary));
         if let Some(foreign) = &kernel.foreign {
             let said = [&foreign.origin, &foreign.compiler].into_iter().flatten().map(|text| format!(", {text}"));
-            out.line(format!("  of {} ({}){}", foreign.library, foreign.sha256, said.collect::<String>()))?;
+            lines.push(format!("  of {} ({}){}", foreign.library, foreign.sha256, said.collect::<String>()));
         }
     }
-    Ok(())
+    lines.join("\n")
 }
 
 fn scenarios(json: bool, out: &Output) -> Result<()> {

@@ -1,6 +1,7 @@
 //! `verify`: every kernel against the oracle, and what is no kernel: sparse rows and columns, output heads.
 
 use crate::error::{Error, Result};
+use crate::gpu::{self, DeviceArgs};
 use crate::guests::{GuestArgs, Guests};
 use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
@@ -26,6 +27,9 @@ pub struct VerifyArgs {
     /// Kernels of others
     #[command(flatten)]
     pub guests: GuestArgs,
+    /// The CPU, or a GPU
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Threads, pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -33,6 +37,9 @@ pub struct VerifyArgs {
 
 /// Runs `verify`.
 pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
+    if let Some(adapter) = args.device.gpu()? {
+        return gpu::verify(&adapter, args, out);
+    }
     let machine = args.machine.to_measure(1)?;
     let mut guests = Guests::open(&args.guests, &machine, 1)?;
     let named = guests.take_named(args.kernels.clone())?;
@@ -51,15 +58,20 @@ pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
     if args.kernels.is_none() && guests.is_empty() {
         records.extend(verify_products(&machine)?);
     }
+    finish(&records, args.json, out)
+}
+
+/// Prints what the suite found, and fails where it found something.
+pub fn finish(records: &[VerifyRecord], json: bool, out: &Output) -> Result<()> {
     let without_time = |r: &&VerifyRecord| !matches!(r.row_status(), RowStatus::Ok | RowStatus::Unsupported);
     let failed: Vec<&VerifyRecord> = records.iter().filter(without_time).collect();
     let wrong = failed.iter().all(|r| r.row_status() == RowStatus::Wrong);
     let named = |r: &&VerifyRecord| if wrong { r.id.clone() } else { format!("{} ({})", r.id, r.row_status()) };
     let failed = failed.iter().map(named).collect::<Vec<_>>().join(", ");
-    if args.json {
-        out.listing("kernels", &records)?;
+    if json {
+        out.listing("kernels", records)?;
     } else {
-        out.line(verify_table(&records))?;
+        out.line(verify_table(records))?;
     }
     let what = if wrong { "mismatches in" } else { "not verified:" };
     if failed.is_empty() { Ok(()) } else { Err(Error::failed(format!("{what} {failed}"))) }

@@ -10,5 +10,7 @@ mod write;
 pub use folder::{RunFolder, SUMMARY_FILE, refuse_to_replace};
 pub use index::write_index;
 pub use links::link;
+#[cfg(feature = "gpu")]
+pub use new_receipt::record_of;
 pub use new_receipt::{close, kernel_records, new_receipt};
 pub use write::{render_run, write_run_folder};

@@ -36,26 +36,28 @@ pub fn close(receipt: &mut Receipt, error: Option<&Error>) {
 
 /// Records of every registered kernel, each with whether it runs with the machine's features.
 pub fn kernel_records(machine: &Machine) -> Vec<KernelRecord> {
-    let record = |d: &'static kernels::KernelDescriptor| {
-        let reason = Kernel::new(d, machine.features).err().map(|why| why.to_string());
-        KernelRecord {
-            id: d.id.into(),
-            isa: d.isa.into(),
-            family: operation::family(d.family()),
-            packing: d.layout.name.into(),
-            // Only a library can say it of a layout of its own, and it is not asked here.
-            bits_per_weight: if d.layout.foreign.is_some() { f64::NAN } else { d.layout.bits_per_weight() },
-            activations: if d.family() == Family::W2A32 { "f32" } else { "i8" }.into(),
-            exact: d.exact(),
-            ops: d.operations().map(operation::recorded).collect(),
-            builds_on: d.builds_on.map(str::to_owned),
-            summary: d.summary.into(),
-            available: reason.is_none(),
-            reason,
-            foreign: came_from(d),
-        }
-    };
-    registered::all().map(record).collect()
+    let reason = |d| Kernel::new(d, machine.features).err().map(|why| why.to_string());
+    registered::all().map(|d| record_of(d, reason(d))).collect()
+}
+
+/// A kernel's record; `reason` is why it cannot run, if it cannot.
+pub fn record_of(d: &'static KernelDescriptor, reason: Option<String>) -> KernelRecord {
+    KernelRecord {
+        id: d.id.into(),
+        isa: d.isa.into(),
+        family: operation::family(d.family()),
+        packing: d.layout.name.into(),
+        // Only a library can say it of a layout of its own, and it is not asked here.
+        bits_per_weight: if d.layout.foreign.is_some() { f64::NAN } else { d.layout.bits_per_weight() },
+        activations: if d.family() == Family::W2A32 { "f32" } else { "i8" }.into(),
+        exact: d.exact(),
+        ops: d.operations().map(operation::recorded).collect(),
+        builds_on: d.builds_on.map(str::to_owned),
+        summary: d.summary.into(),
+        available: reason.is_none(),
+        reason,
+        foreign: came_from(d),
+    }
 }
 
 /// The library that a kernel came from, whose file the parent names, or the program of one's own; none for ours.

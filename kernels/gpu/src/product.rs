@@ -222,14 +222,28 @@ struct OnDevice<'d> {
     kernel: &'d GpuKernel,
     device: &'d mut Device,
     calls: usize,
+    /// What the device failed with; what follows is not tried.
+    failed: Option<GpuError>,
 }
 
 /// A binding of so many bytes makes windows of most matrices of the suite.
 const SMALL_BINDING: u64 = 64 << 10;
 
+impl OnDevice<'_> {
+    fn note(&mut self, error: GpuError) -> String {
+        let words = error.to_string();
+        self.failed.get_or_insert(error);
+        words
+    }
+}
+
 impl Elsewhere for OnDevice<'_> {
     fn rounds(&self) -> bool {
         self.kernel.rounds
+    }
+
+    fn failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     fn multiply(&mut self, weights: &PackedWeights, x: &[Token], y: &mut [i32]) -> Result<(), String> {
@@ -246,7 +260,7 @@ impl Elsewhere for OnDevice<'_> {
             let inputs = Inputs::new(device, x)?;
             self.kernel.product(device, &matrix, &inputs)?.run(device).map(Some)
         };
-        let mut sums = multiplied().map_err(|error| error.to_string())?;
+        let mut sums = multiplied().map_err(|error| self.note(error))?;
         if sums.is_none() {
             // A panel that is larger than the small window.
             self.device.limit_bindings(u64::MAX);
@@ -255,7 +269,7 @@ impl Elsewhere for OnDevice<'_> {
                 let (matrix, inputs) = (Matrix::new(device, weights)?, Inputs::new(device, x)?);
                 self.kernel.product(device, &matrix, &inputs)?.run(device)
             };
-            sums = Some(multiplied().map_err(|error| error.to_string())?);
+            sums = Some(multiplied().map_err(|error| self.note(error))?);
         }
         y.copy_from_slice(&sums.unwrap_or_default());
         Ok(())
@@ -263,11 +277,14 @@ impl Elsewhere for OnDevice<'_> {
 }
 
 /// Runs the whole suite of a kernel on a device, every other product through windows; `stop` is asked between cases.
-pub fn verify(kernel: &'static GpuKernel, device: &mut Device, stop: &dyn Fn() -> bool) -> Outcome {
+/// Beside what it found: the error that ended it, if the device failed.
+pub fn verify(kernel: &'static GpuKernel, device: &mut Device, stop: &dyn Fn() -> bool) -> (Outcome, Option<GpuError>) {
     let most = device.settings().binding_bytes;
-    let outcome = verify_elsewhere(&kernel.descriptor, &mut OnDevice { kernel, device: &mut *device, calls: 0 }, stop);
+    let mut on_device = OnDevice { kernel, device: &mut *device, calls: 0, failed: None };
+    let outcome = verify_elsewhere(&kernel.descriptor, &mut on_device, stop);
+    let failed = on_device.failed.take();
     device.limit_bindings(most);
-    outcome
+    (outcome, failed)
 }
 
 #[cfg(test)]

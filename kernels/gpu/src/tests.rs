@@ -30,7 +30,8 @@ const NEVER: &dyn Fn() -> bool = &|| false;
 fn every_kernel_equals_the_oracle_in_the_whole_suite() {
     let Some(mut device) = device(Settings::default()) else { return };
     for kernel in &LADDER {
-        let outcome = verify(kernel, &mut device, NEVER);
+        let (outcome, failed) = verify(kernel, &mut device, NEVER);
+        assert_eq!(failed, None);
         println!("{}: {} cases", kernel.id(), outcome.cases);
         assert_eq!((outcome.mismatches, outcome.first_mismatch), (0, None), "{}", kernel.id());
         assert!(outcome.cases > 150, "{}", outcome.cases);
@@ -41,7 +42,7 @@ fn every_kernel_equals_the_oracle_in_the_whole_suite() {
 fn shaders_without_checks_give_the_same() {
     let Some(mut device) = device(Settings { checked: false, ..Settings::default() }) else { return };
     for kernel in &LADDER {
-        assert_eq!(verify(kernel, &mut device, NEVER).first_mismatch, None, "{}", kernel.id());
+        assert_eq!(verify(kernel, &mut device, NEVER).0.first_mismatch, None, "{}", kernel.id());
     }
 }
 
@@ -74,7 +75,7 @@ fn planted_faults_are_found() {
         let planted = changed(find(id).expect("there"), "planted", from, to);
         // A pipeline is known by its shader's name.
         device.forget_pipelines();
-        let outcome = verify(planted, &mut device, NEVER);
+        let (outcome, _) = verify(planted, &mut device, NEVER);
         let why = outcome.first_mismatch.unwrap_or_default();
         assert!(why.contains("the oracle says"), "{id}: {from} -> {to} was not noticed: {why}");
     }
