@@ -5,7 +5,8 @@ use crate::cmd::list::kernel_table;
 use crate::error::Result;
 use crate::output::{Output, table};
 use crate::runs::record_of;
-use kernels_gpu::{AdapterFacts, GpuError, LADDER, adapters};
+use kernels_gpu::{AdapterFacts, GpuError, GpuKernel, LADDER, adapters};
+use receipt::KernelRecord;
 use receipt::figures::bytes;
 use serde::Serialize;
 
@@ -44,9 +45,14 @@ pub fn devices(json: bool, out: &Output) -> Result<()> {
     out.line(table(&["--device", "name", "kind", "through", "driver", "binding", "here"], &[5], cells))
 }
 
+/// A kernel as receipts have it: one of this project's own.
+pub fn record(kernel: &'static GpuKernel) -> KernelRecord {
+    KernelRecord { foreign: None, ..record_of(&kernel.descriptor, None) }
+}
+
 /// Lists the kernels of a device.
 pub fn kernels(adapter: &Adapter, json: bool, out: &Output) -> Result<()> {
-    let records: Vec<_> = LADDER.iter().map(|kernel| record_of(&kernel.descriptor, None)).collect();
+    let records: Vec<KernelRecord> = LADDER.iter().map(record).collect();
     if json {
         return out.listing("kernels", &records);
     }
