@@ -1,9 +1,9 @@
 //! The generation loop: compute the prompt, then pick a token, check the stop rules and compute the next, until one
 //! stops it. Nothing is allocated per token.
 
-use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::sampler::{Sampler, Sampling};
+use crate::sequence::Sequence;
 use crate::stop::{StopReason, StopRules};
 use crate::times::{Lap, Times};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,8 +74,8 @@ pub fn rate(tokens: usize, time: Duration) -> f64 {
 }
 
 /// One generation that is ready to run. All buffers are made here, so that the loop allocates nothing.
-pub struct Session<'d, 'm> {
-    decoder: &'d mut Decoder<'m>,
+pub struct Session<'d, S> {
+    sequence: &'d mut S,
     request: Request,
     sampler: Sampler,
     stops: StopRules,
@@ -85,32 +85,42 @@ pub struct Session<'d, 'm> {
     prompted: Option<Box<dyn FnOnce() + 'd>>,
 }
 
-impl<'d, 'm> Session<'d, 'm> {
-    /// Prepares one generation: checks the request, resets the decoder and makes all buffers.
-    pub fn new(decoder: &'d mut Decoder<'m>, request: Request) -> Result<Self> {
-        let tokenizer = &decoder.model().tokenizer;
+impl<'d, S: Sequence> Session<'d, S> {
+    /// Prepares one generation: checks the request, resets the sequence and makes all buffers.
+    pub fn new(sequence: &'d mut S, request: Request) -> Result<Self> {
+        let tokenizer = &sequence.model().tokenizer;
         if request.prompt.is_empty() {
             return Err(Error::input("the prompt has no tokens and the model adds none; give a --prompt with text"));
         }
-        let sampler = Sampler::new(request.sampling, decoder.model().config.vocab)?;
+        let sampler = Sampler::new(request.sampling, sequence.model().config.vocab)?;
         let eos = tokenizer.facts.eos.filter(|_| request.stop_at_eos);
         let own = tokenizer.facts.extra_stop_ids.iter().filter(|_| request.stop_at_eos).copied();
         let stop_ids: Vec<u32> = request.stop_ids.iter().copied().chain(own).collect();
         let stops = StopRules::new(&stop_ids, eos, &request.stop_strings, tokenizer.longest_piece)?;
         let ids = Vec::with_capacity(request.max_tokens);
         let text = Vec::with_capacity(request.max_tokens.saturating_mul(tokenizer.longest_piece).min(1 << 24));
-        decoder.reset();
-        Ok(Self { decoder, request, sampler, stops, ids, text, prompt_logits: None, prompted: None })
+        sequence.reset();
+        Ok(Self { sequence, request, sampler, stops, ids, text, prompt_logits: None, prompted: None })
     }
 
     /// Keeps the logits after the last prompt token, for comparison with goldens.
     pub fn keep_prompt_logits(&mut self) {
-        self.prompt_logits = Some(Vec::with_capacity(self.decoder.model().config.vocab));
+        self.prompt_logits = Some(Vec::with_capacity(self.sequence.model().config.vocab));
     }
 
     /// Calls this once, right after the logits behind the prompt: for those who take the time from outside.
     pub fn when_prompted(&mut self, prompted: impl FnOnce() + 'd) {
         self.prompted = Some(Box::new(prompted));
+    }
+
+    /// The next token's id.
+    fn pick(&mut self) -> Result<u32> {
+        if self.sampler.is_greedy()
+            && let Some(id) = self.sequence.likeliest()?
+        {
+            return Ok(id);
+        }
+        self.sampler.sample(self.sequence.predicted()?)
     }
 
     /// Generates until a stop rule ends it. `on_text` gets each piece of text (raw bytes, perhaps part of a character)
@@ -125,25 +135,26 @@ impl<'d, 'm> Session<'d, 'm> {
         };
         let mut prefill_tokens = 0;
         let mut ended = None;
-        for tokens in self.request.prompt.chunks(self.decoder.batch()) {
+        let batch = self.sequence.batch();
+        for tokens in self.request.prompt.chunks(batch) {
             ended = stopped();
             if ended.is_some() {
                 break;
             }
-            self.decoder.forward(tokens)?;
+            self.sequence.forward(tokens)?;
             prefill_tokens += tokens.len();
         }
         if ended.is_none() {
-            let logits = self.decoder.logits()?;
+            self.sequence.predict()?;
             if let Some(kept) = &mut self.prompt_logits {
-                kept.extend_from_slice(logits);
+                kept.extend_from_slice(self.sequence.predicted()?);
             }
         }
         let prefill = start.elapsed();
         if let Some(prompted) = self.prompted.take() {
             prompted();
         }
-        let prompt_times = self.decoder.times;
+        let prompt_times = *self.sequence.times();
         let mut first_token = None;
         let mut decode_tokens = 0;
         let mut written = 0;
@@ -156,11 +167,11 @@ impl<'d, 'm> Session<'d, 'm> {
                 break reason;
             }
             let mut lap = Lap::start();
-            let id = self.sampler.sample(self.decoder.last_logits())?;
-            lap.add_to(&mut self.decoder.times.sample);
+            let id = self.pick()?;
+            lap.add_to(&mut self.sequence.times().sample);
             first_token.get_or_insert_with(|| start.elapsed());
             self.ids.push(id);
-            let piece = self.decoder.model().tokenizer.piece(id);
+            let piece = self.sequence.model().tokenizer.piece(id);
             let stop = self.stops.push(id, piece);
             self.text.extend_from_slice(piece);
             self.text.truncate(stop.map_or(usize::MAX, |stop| stop.text_bytes));
@@ -169,7 +180,7 @@ impl<'d, 'm> Session<'d, 'm> {
                 on_text(&self.text[written..settled]);
                 written = settled;
             }
-            lap.add_to(&mut self.decoder.times.stop_check);
+            lap.add_to(&mut self.sequence.times().stop_check);
             if let Some(stop) = stop {
                 break stop.reason;
             }
@@ -178,8 +189,8 @@ impl<'d, 'm> Session<'d, 'm> {
             }
             ended = stopped();
             if ended.is_none() {
-                self.decoder.forward(&[id])?;
-                self.decoder.logits()?;
+                self.sequence.forward(&[id])?;
+                self.sequence.predict()?;
                 decode_tokens += 1;
             }
         };
@@ -187,7 +198,7 @@ impl<'d, 'm> Session<'d, 'm> {
             on_text(&self.text[written..]);
         }
         let decode = if first_token.is_some() { decode_start.elapsed() } else { Duration::ZERO };
-        let times = self.decoder.times;
+        let times = *self.sequence.times();
         Ok(Generation {
             text: String::from_utf8_lossy(&self.text).into_owned(),
             token_ids: self.ids,

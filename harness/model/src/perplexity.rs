@@ -3,6 +3,7 @@
 use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::head::Head;
+use crate::sequence::Sequence;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,27 +27,48 @@ pub struct Text<'a> {
     pub max_windows: usize,
 }
 
-/// Measures how well a model predicts a text. `progress` gets (windows done, windows). The decoder needs room for one
+/// Measures how well a model predicts a text. `progress` gets (windows done, windows). The sequence needs room for one
 /// window.
-pub fn score(
-    decoder: &mut Decoder<'_>,
+pub fn score<S: Sequence>(
+    sequence: &mut S,
     text: Text<'_>,
     interrupted: &AtomicBool,
     progress: impl FnMut(usize, usize),
 ) -> Result<Score> {
-    let heads = [Arc::clone(decoder.head())];
-    let [score] = score_heads(decoder, &heads, text, interrupted, progress)?;
-    Ok(score)
+    let mut nats = 0.0;
+    let tokens = each_token((sequence, text), interrupted, progress, |sequence, token, target| {
+        nats += nats_of(sequence.logits_behind(token)?, target)?;
+        Ok(())
+    })?;
+    Ok(Score { nats_per_token: nats / tokens as f64, tokens })
 }
 
 /// Scores a text with several output heads on the same hidden states, as [`score`] does with one: the model runs once.
 pub fn score_heads<const HEADS: usize>(
     decoder: &mut Decoder<'_>,
     heads: &[Arc<Head>; HEADS],
-    Text { tokens, window, max_windows }: Text<'_>,
+    text: Text<'_>,
+    interrupted: &AtomicBool,
+    progress: impl FnMut(usize, usize),
+) -> Result<[Score; HEADS]> {
+    let mut nats = [0.0; HEADS];
+    let tokens = each_token((decoder, text), interrupted, progress, |decoder, token, target| {
+        for (nats, head) in nats.iter_mut().zip(heads) {
+            *nats += nats_of(decoder.logits_with(head, token)?, target)?;
+        }
+        Ok(())
+    })?;
+    Ok(nats.map(|nats| Score { nats_per_token: nats / tokens as f64, tokens }))
+}
+
+/// Runs the windows of a text; `each` is called for every token of a batch, with its place there and the one that
+/// follows it. Returns how many there were.
+fn each_token<S: Sequence>(
+    (sequence, Text { tokens, window, max_windows }): (&mut S, Text<'_>),
     interrupted: &AtomicBool,
     mut progress: impl FnMut(usize, usize),
-) -> Result<[Score; HEADS]> {
+    mut each: impl FnMut(&mut S, usize, u32) -> Result<()>,
+) -> Result<usize> {
     let windows = tokens.len().saturating_sub(1) / window.max(1);
     let windows = windows.min(max_windows);
     if windows == 0 || window == 0 {
@@ -56,27 +78,21 @@ pub fn score_heads<const HEADS: usize>(
             tokens.len()
         )));
     }
-    let mut nats = [0.0; HEADS];
     for (done, start) in (0..windows).map(|w| w * window).enumerate() {
         progress(done, windows);
         if interrupted.load(Ordering::Relaxed) {
             return Err(Error::interrupted(format!("interrupted after {done} of {windows} windows")));
         }
-        decoder.reset();
+        sequence.reset();
         let (inputs, targets) = (&tokens[start..start + window], &tokens[start + 1..start + window + 1]);
-        let batch = decoder.batch();
+        let batch = sequence.batch();
         for (inputs, targets) in inputs.chunks(batch).zip(targets.chunks(batch)) {
-            decoder.forward(inputs)?;
-            for (t, &target) in targets.iter().enumerate() {
-                for (nats, head) in nats.iter_mut().zip(heads) {
-                    *nats += nats_of(decoder.logits_with(head, t)?, target)?;
-                }
-            }
+            sequence.forward(inputs)?;
+            targets.iter().enumerate().try_for_each(|(t, &target)| each(sequence, t, target))?;
         }
     }
     progress(windows, windows);
-    let tokens = windows * window;
-    Ok(nats.map(|nats| Score { nats_per_token: nats / tokens as f64, tokens }))
+    Ok(windows * window)
 }
 
 /// Negative log of the softmax at `target`, in f64.

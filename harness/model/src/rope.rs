@@ -29,6 +29,13 @@ impl Rope {
         Self { half, pairing: c.pairing, cos, sin }
     }
 
+    /// For each position the cosines of half a head, then as many sines: what whoever rotates elsewhere needs.
+    pub fn table(&self) -> Vec<f32> {
+        let half = self.half.max(1);
+        let positions = self.cos.chunks_exact(half).zip(self.sin.chunks_exact(half));
+        positions.flat_map(|(cos, sin)| cos.iter().chain(sin)).copied().collect()
+    }
+
     /// Rotates all heads of consecutive tokens (`width` elements each), the first of which is at `position`.
     pub fn rotate(&self, ops: F32Ops, x: &mut [f32], width: usize, position: usize) {
         for (i, x) in x.chunks_exact_mut(width).enumerate() {

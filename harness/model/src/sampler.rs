@@ -58,6 +58,11 @@ impl Sampler {
         Ok(Self { sampling, rng, ids, weights, vocab })
     }
 
+    /// Whether the likeliest token is always picked, the lowest id of equal ones.
+    pub fn is_greedy(&self) -> bool {
+        matches!(self.sampling, Sampling::Greedy)
+    }
+
     /// Picks the next token id. Errors if `logits` has another length than the vocabulary, or holds NaN or +infinity,
     /// or nothing above -infinity.
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32> {

@@ -41,7 +41,32 @@ pub struct QkNorms {
     pub(crate) k: Vec<f32>,
 }
 
+/// Gains of a block's norms, for whoever computes it elsewhere.
+pub struct Gains<'a> {
+    /// Before attention.
+    pub attn_norm: &'a [f32],
+    /// Behind it, where the architecture has it.
+    pub attn_sub_norm: Option<&'a [f32]>,
+    /// Before the feed-forward part.
+    pub ffn_norm: &'a [f32],
+    /// Within it, where the architecture has it.
+    pub ffn_sub_norm: Option<&'a [f32]>,
+    /// Of each head of queries and of keys, where the architecture has them.
+    pub qk_norms: Option<(&'a [f32], &'a [f32])>,
+}
+
 impl Block {
+    /// Gains of the block's norms.
+    pub fn gains(&self) -> Gains<'_> {
+        Gains {
+            attn_norm: &self.attn_norm,
+            attn_sub_norm: self.attn_sub_norm.as_deref(),
+            ffn_norm: &self.ffn_norm,
+            ffn_sub_norm: self.ffn_sub_norm.as_deref(),
+            qk_norms: self.qk_norms.as_ref().map(|norms| (&norms.q[..], &norms.k[..])),
+        }
+    }
+
     /// The block's seven ternary matrices: query, key, value, attention output, gate, up, down.
     pub fn matrices(&self) -> [&PackedWeights; 7] {
         [&self.q, &self.k, &self.v, &self.attn_output, &self.gate, &self.up, &self.down]

@@ -4,6 +4,7 @@ use crate::choose::decode_kernel::{self, Selection};
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::error::{Error, Result};
 use crate::files::{check_named, write_named};
+use crate::gpu::{self, DeviceArgs};
 use crate::load_model::{Head, Loaded, Reading, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};
 use crate::measure::bench::{Bench, room, room_for_answer};
@@ -58,6 +59,9 @@ pub struct ModelArgs {
     /// Never skip zero gates of the feed-forward blocks
     #[arg(long)]
     pub dense: bool,
+    /// The CPU, or a GPU
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Threads, pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -217,52 +221,97 @@ pub fn select(args: &ModelArgs, prompt_tokens: usize, bench: &mut Bench<'_>) -> 
     Ok(selection)
 }
 
-/// Runs `generate`.
-pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
-    let sampling = sampling(args)?;
-    let timeout = match args.timeout_s {
-        Some(s) if s.is_finite() && (0.0..1e9).contains(&s) => Some(Duration::from_secs_f64(s)),
-        Some(s) => return Err(Error::input(format!("--timeout-s {s} is not a number of seconds from 0 to 1e9"))),
-        None => None,
-    };
-    // Checked before the model runs, not after.
-    args.receipt.as_ref().map_or(Ok(()), |path| check_named(path, args.force))?;
-    let deterministic = args.deterministic || bitnet_environment::deterministic()?;
-    if deterministic && timeout.is_some() {
-        let what = "--timeout-s lets the clock decide where the text ends; leave it out";
-        return Err(Error::input(format!("--deterministic: {what}")));
-    }
-    let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
-    policy.check(&args.model.machine.check(all_cpus())?)?;
-    let (mut prompt, mut capacity) = (Vec::new(), 0);
-    let (machine, loaded) = prepare(&args.model, |opened| {
-        room_for_answer(&opened.config, args.max_tokens)?;
-        prompt = opened.tokenizer.encode(&args.prompt, None)?;
-        capacity = room(opened.config.context, prompt.len(), args.max_tokens, "--max-tokens")?;
-        let last = opened.config.vocab - 1;
-        match args.stop_id.iter().find(|id| **id as usize > last) {
-            Some(id) => {
-                Err(Error::input(format!("--stop-id {id} is not a token: ids of this model go from 0 to {last}")))
-            }
-            None => Ok(()),
+/// What of the flags is checked before a model is opened.
+pub struct Asked {
+    pub sampling: Sampling,
+    pub timeout: Option<Duration>,
+    pub deterministic: bool,
+}
+
+impl Asked {
+    /// Checks the flags.
+    pub fn of(args: &GenerateArgs) -> Result<Self> {
+        let sampling = sampling(args)?;
+        let timeout = match args.timeout_s {
+            Some(s) if s.is_finite() && (0.0..1e9).contains(&s) => Some(Duration::from_secs_f64(s)),
+            Some(s) => return Err(Error::input(format!("--timeout-s {s} is not a number of seconds from 0 to 1e9"))),
+            None => None,
+        };
+        // Checked before the model runs, not after.
+        args.receipt.as_ref().map_or(Ok(()), |path| check_named(path, args.force))?;
+        let deterministic = args.deterministic || bitnet_environment::deterministic()?;
+        if deterministic && timeout.is_some() {
+            let what = "--timeout-s lets the clock decide where the text ends; leave it out";
+            return Err(Error::input(format!("--deterministic: {what}")));
         }
-    })?;
-    let mut bench = Bench::new(&loaded, &machine, args.model.head, interrupt::flag());
-    let selection = select(&args.model, prompt.len(), &mut bench)?;
-    if deterministic && !selection.kernel.descriptor().exact() {
-        let what = "sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)";
-        return Err(Error::input(format!("--deterministic: {} {what}", selection.kernel.id())));
+        Ok(Self { sampling, timeout, deterministic })
     }
+}
+
+/// A model, and a prompt that it has room for.
+pub struct Prompted {
+    pub machine: Machine,
+    pub loaded: Loaded,
+    pub prompt: Vec<u32>,
+    /// Positions that prompt and answer need.
+    pub capacity: usize,
+}
+
+impl Prompted {
+    /// Loads the model that `model` names, once prompt and flags are known to fit it.
+    pub fn of(args: &GenerateArgs, model: &ModelArgs) -> Result<Self> {
+        let (mut prompt, mut capacity) = (Vec::new(), 0);
+        let (machine, loaded) = prepare(model, |opened| {
+            room_for_answer(&opened.config, args.max_tokens)?;
+            prompt = opened.tokenizer.encode(&args.prompt, None)?;
+            capacity = room(opened.config.context, prompt.len(), args.max_tokens, "--max-tokens")?;
+            let last = opened.config.vocab - 1;
+            match args.stop_id.iter().find(|id| **id as usize > last) {
+                Some(id) => {
+                    Err(Error::input(format!("--stop-id {id} is not a token: ids of this model go from 0 to {last}")))
+                }
+                None => Ok(()),
+            }
+        })?;
+        Ok(Self { machine, loaded, prompt, capacity })
+    }
+}
+
+/// What is asked of a model, by the flags.
+pub fn request(
+    args: &GenerateArgs,
+    loaded: &Loaded,
+    prompt: Vec<u32>,
+    (sampling, timeout): (Sampling, Option<Duration>),
+) -> Request {
     let known_stops = loaded.known.iter().flat_map(|k| &k.stop_ids).filter(|_| !args.ignore_eos);
-    let request = Request {
-        prompt: prompt.clone(),
+    Request {
+        prompt,
         max_tokens: args.max_tokens,
         sampling,
         stop_ids: args.stop_id.iter().chain(known_stops).copied().collect(),
         stop_at_eos: !args.ignore_eos,
         stop_strings: args.stop.clone(),
         timeout,
-    };
+    }
+}
+
+/// Runs `generate`.
+pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
+    let Asked { sampling, timeout, deterministic } = Asked::of(args)?;
+    if let Some(adapter) = args.model.device.gpu()? {
+        return gpu::generate(&adapter, args, out);
+    }
+    let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
+    policy.check(&args.model.machine.check(all_cpus())?)?;
+    let Prompted { machine, loaded, prompt, capacity } = Prompted::of(args, &args.model)?;
+    let mut bench = Bench::new(&loaded, &machine, args.model.head, interrupt::flag());
+    let selection = select(&args.model, prompt.len(), &mut bench)?;
+    if deterministic && !selection.kernel.descriptor().exact() {
+        let what = "sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)";
+        return Err(Error::input(format!("--deterministic: {} {what}", selection.kernel.id())));
+    }
+    let request = request(args, &loaded, prompt.clone(), (sampling, timeout));
     let head_effect = head::announce(&mut bench, selection.kernel)?;
     if matches!(policy, PrefillPolicy::Named(_)) && !selection.kernel.descriptor().exact() {
         let what = "is not exact on int8, so no other kernel gives its results";

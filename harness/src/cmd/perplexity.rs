@@ -5,7 +5,10 @@ use crate::choose::decode_kernel::Selection;
 use crate::choose::skipping::{self, skipping};
 use crate::error::{Error, Result};
 use crate::files::read_limited;
+use crate::gpu;
 use crate::interrupt;
+use crate::load_model::Loaded;
+use crate::machine::Machine;
 use crate::measure::bench::Bench;
 use crate::measure::{head, records};
 use crate::output::{Output, note};
@@ -70,14 +73,14 @@ struct Report {
     model: ModelUsed,
 }
 
-/// Runs `perplexity`.
-pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
+/// The text to score, and its name.
+fn text_of(args: &PerplexityArgs) -> Result<(String, String)> {
     for (flag, value) in [("--window", Some(args.window)), ("--windows", args.windows)] {
         if value == Some(0) {
             return Err(Error::input(format!("{flag} 0 scores nothing; give at least 1")));
         }
     }
-    let (name, text) = match &args.text {
+    match &args.text {
         Some(path) => {
             let text = read_limited(path, "a text", 1 << 30)?;
             let name = path.display().to_string();
@@ -85,10 +88,41 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
                 let at = e.utf8_error().valid_up_to();
                 Error::input(format!("{name}: not UTF-8 text (first bad byte at {at}); convert it to UTF-8"))
             })?;
-            (name, text)
+            Ok((name, text))
         }
-        None => ("builtin held-out text".to_owned(), builtin::held_out_text().to_owned()),
-    };
+        None => Ok(("builtin held-out text".to_owned(), builtin::held_out_text().to_owned())),
+    }
+}
+
+/// A model, and the text's tokens, which make a window at least.
+pub fn tokens_of(
+    args: &PerplexityArgs,
+    model: &ModelArgs,
+    (name, text): (&str, &str),
+) -> Result<(Machine, Loaded, Vec<u32>)> {
+    let mut tokens = Vec::new();
+    let (machine, loaded) = prepare(model, |opened| {
+        let (window, context) = (args.window, opened.config.context);
+        if window > context {
+            let next = format!("give at most --window {context}");
+            return Err(Error::input(format!("--window {window} is above the model's context of {context}; {next}")));
+        }
+        tokens = opened.tokenizer.encode(text, None)?;
+        if tokens.len() > window {
+            return Ok(());
+        }
+        let (need, has, next) = (window.saturating_add(1), tokens.len(), "use a shorter --window or a longer text");
+        Err(Error::input(format!("{name}: a window of {window} needs {need} tokens and the text has {has}; {next}")))
+    })?;
+    Ok((machine, loaded, tokens))
+}
+
+/// Runs `perplexity`.
+pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
+    let (name, text) = text_of(args)?;
+    if let Some(adapter) = args.model.device.gpu()? {
+        return gpu::perplexity(&adapter, args, (&name, &text), out);
+    }
     // Integer kernels cannot read the seed's table, so `auto` means the last W2A32 kernel that runs here.
     let mut model_args = args.model.clone();
     if args.lut == Lut::Seed && model_args.kernel == "auto" {
@@ -104,20 +138,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         let what = format!("{} computes with -1, 0, +1 only (try avx2-permute or scalar)", d.id);
         return Err(Error::input(format!("--lut seed needs a W2A32 kernel; {what}")));
     }
-    let mut tokens = Vec::new();
-    let (machine, loaded) = prepare(&model_args, |opened| {
-        let (window, context) = (args.window, opened.config.context);
-        if window > context {
-            let next = format!("give at most --window {context}");
-            return Err(Error::input(format!("--window {window} is above the model's context of {context}; {next}")));
-        }
-        tokens = opened.tokenizer.encode(&text, None)?;
-        if tokens.len() > window {
-            return Ok(());
-        }
-        let (need, has, next) = (window.saturating_add(1), tokens.len(), "use a shorter --window or a longer text");
-        Err(Error::input(format!("{name}: a window of {window} needs {need} tokens and the text has {has}; {next}")))
-    })?;
+    let (machine, loaded, tokens) = tokens_of(args, &model_args, (&name, &text))?;
     let model = &loaded.model;
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
     let mut bench = Bench::new(&loaded, &machine, args.model.head, interrupt::flag());

@@ -9,6 +9,7 @@ use crate::choose::decode_kernel;
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::cmd::generate::{ModelArgs, prepare};
 use crate::error::{Error, Result};
+use crate::gpu::DeviceArgs;
 use crate::interrupt;
 use crate::load_model::{Head, Loaded};
 use crate::machine::{Machine, MachineArgs};
@@ -125,6 +126,7 @@ impl Load {
             head: Some(Head::of_bits(self.head_bits)?),
             pre: None,
             activations: None,
+            device: DeviceArgs::default(),
             dense: false,
             machine,
             json: true,

@@ -3,19 +3,24 @@
 
 mod args;
 #[cfg(feature = "gpu")]
+mod generate;
+#[cfg(feature = "gpu")]
 mod list;
 #[cfg(not(feature = "gpu"))]
 mod off;
 #[cfg(feature = "gpu")]
 mod open;
 #[cfg(feature = "gpu")]
+mod text;
+#[cfg(feature = "gpu")]
 mod verify;
 
 pub use args::DeviceArgs;
 #[cfg(not(feature = "gpu"))]
-pub use off::{Adapter, devices, kernels, verify};
+pub use off::{Adapter, devices, generate, kernels, perplexity, verify};
 #[cfg(feature = "gpu")]
 pub use {
+    generate::{generate, perplexity},
     list::{devices, kernels},
     open::Adapter,
     verify::verify,

@@ -1,5 +1,7 @@
 //! A program without GPUs.
 
+use crate::cmd::generate::GenerateArgs;
+use crate::cmd::perplexity::PerplexityArgs;
 use crate::cmd::verify::VerifyArgs;
 use crate::error::{Error, Result};
 use crate::output::Output;
@@ -27,6 +29,16 @@ pub fn devices(_: bool, _: &Output) -> Result<()> {
 
 /// `list kernels --device`.
 pub fn kernels(adapter: &Adapter, _: bool, _: &Output) -> Result<()> {
+    match *adapter {}
+}
+
+/// `generate --device`.
+pub fn generate(adapter: &Adapter, _: &GenerateArgs, _: &Output) -> Result<()> {
+    match *adapter {}
+}
+
+/// `perplexity --device`.
+pub fn perplexity(adapter: &Adapter, _: &PerplexityArgs, _: (&str, &str), _: &Output) -> Result<()> {
     match *adapter {}
 }
 

@@ -1,0 +1,173 @@
+//! Whole texts on a device: a model's weights there, and the sequence that `model` generates and scores with.
+
+use super::open::of_device;
+use crate::choose::able;
+use crate::error::{Error, Result};
+use crate::machine::{Machine, memory};
+use crate::measure::bench::packed;
+use half::f16;
+use kernels::layouts::TILE32;
+use kernels::{ActivationRule, CodeTable, PackedWeights, ScaleUnit};
+use kernels_gpu::text::{Activation, LayerWeights, TextDecoder, TextShape, TextWeights};
+use kernels_gpu::{Device, GpuError};
+use model::arch::{self, Pairing};
+use model::rope::Rope;
+use model::rows::Rows;
+use model::sequence::Sequence;
+use model::times::{Lap, Times};
+use model::weights::Model;
+
+/// A sequence that a device computes.
+pub struct GpuSequence<'d> {
+    model: &'d Model,
+    decoder: TextDecoder<'d>,
+    times: Times,
+}
+
+impl<'d> GpuSequence<'d> {
+    /// Copies a model's weights to the device and makes room for so many positions.
+    ///
+    /// # Errors
+    /// A model that the device's kernels do not compute (exit 5), memory that is not there.
+    pub fn new(device: &'d Device, model: &'d Model, machine: &Machine, context: usize) -> Result<Self> {
+        refuse_what_is_not_computed(model, machine)?;
+        memory::require_memory(model.packed_bytes(&TILE32), "the model's weights on their way to the GPU")?;
+        let c = &model.config;
+        let shape = TextShape {
+            dim: c.dim,
+            layers: c.layers,
+            heads: c.heads,
+            kv_heads: c.kv_heads,
+            head_dim: c.head_dim,
+            ffn: c.ffn,
+            vocab: c.vocab,
+            context,
+            eps: c.rms_eps,
+            activation: match c.activation {
+                arch::Activation::ReluSquared => Activation::ReluSquared,
+                arch::Activation::Silu => Activation::Silu,
+            },
+            neighbours: c.pairing == Pairing::Neighbours,
+        };
+        let weights = packed(model, machine, &TILE32, CodeTable::TERNARY)?;
+        let layers: Vec<LayerWeights<'_>> = weights
+            .blocks
+            .iter()
+            .map(|block| {
+                let (gains, matrices): (_, [&PackedWeights; 7]) = (block.gains(), block.matrices());
+                LayerWeights {
+                    attn_norm: gains.attn_norm,
+                    attn_sub_norm: gains.attn_sub_norm,
+                    ffn_norm: gains.ffn_norm,
+                    ffn_sub_norm: gains.ffn_sub_norm,
+                    qk_norms: gains.qk_norms,
+                    matrices,
+                }
+            })
+            .collect();
+        let embedding = halves(&model.embedding)?;
+        let head = if c.tied { None } else { Some(halves(model.output_rows())?) };
+        let angles = Rope::new(c, context).table();
+        let of_model = TextWeights {
+            output_norm: &weights.output_norm,
+            embedding: &embedding,
+            head: head.as_deref(),
+            angles: &angles,
+        };
+        let decoder = TextDecoder::new(device, &shape, &layers, &of_model).map_err(|error| of_device(&error))?;
+        Ok(Self { model, decoder, times: Times::default() })
+    }
+
+    /// Dispatches of a decoded token.
+    pub fn dispatches_per_token(&self) -> usize {
+        self.decoder.dispatches_per_token()
+    }
+}
+
+/// The device multiplies with one scale a tensor, and activations with one a token.
+fn refuse_what_is_not_computed(model: &Model, machine: &Machine) -> Result<()> {
+    let file = model.gguf.path().display();
+    let refused = |what: String| Err(Error::unsupported(format!("{file}: {what}; leave --device out")));
+    let needs = able::needs(model, machine)?;
+    if needs.scales != ScaleUnit::Tensor {
+        return refused(format!("its matrices have {}; the GPU's kernels take one a tensor", needs.scales));
+    }
+    if needs.rule != ActivationRule::Token {
+        return refused(format!("activations by {}; the GPU's kernels take one scale a token", needs.rule));
+    }
+    Ok(())
+}
+
+/// Rows as f16: as they are in the file, or as what f16 holds of them without loss.
+fn halves(rows: &Rows) -> Result<Vec<u16>> {
+    let stored: &[u16] = rows.as_ref();
+    if !stored.is_empty() {
+        return Ok(stored.to_vec());
+    }
+    let mut all = Vec::with_capacity(rows.rows() * rows.k());
+    let mut row = vec![0.0f32; rows.k()];
+    for number in 0..rows.rows() {
+        rows.decode(number, &mut row);
+        for &value in &row {
+            let half = f16::from_f32(value);
+            if half.to_f32() != value {
+                let (name, kind) = (rows.name(), rows.kind());
+                let what = format!("row {number} has {value:e}, which f16 does not hold; leave --device out");
+                return Err(Error::unsupported(format!("tensor \"{name}\" ({kind}): {what}")));
+            }
+            all.push(half.to_bits());
+        }
+    }
+    Ok(all)
+}
+
+/// An error of the device within a text.
+fn of_text(error: &GpuError) -> model::Error {
+    model::Error::failed(error.to_string())
+}
+
+impl Sequence for GpuSequence<'_> {
+    fn model(&self) -> &Model {
+        self.model
+    }
+
+    fn reset(&mut self) {
+        self.decoder.reset();
+        self.times = Times::default();
+    }
+
+    fn batch(&self) -> usize {
+        self.decoder.batch()
+    }
+
+    fn forward(&mut self, tokens: &[u32]) -> model::Result<()> {
+        let mut lap = Lap::start();
+        self.decoder.forward(tokens).map_err(|error| of_text(&error))?;
+        lap.add_to(&mut self.times.forward);
+        Ok(())
+    }
+
+    fn predict(&mut self) -> model::Result<()> {
+        // It is a part of every submission.
+        Ok(())
+    }
+
+    fn predicted(&mut self) -> model::Result<&[f32]> {
+        let mut lap = Lap::start();
+        let logits = self.decoder.logits().map_err(|error| of_text(&error))?;
+        lap.add_to(&mut self.times.logits);
+        Ok(logits)
+    }
+
+    fn logits_behind(&mut self, token: usize) -> model::Result<&[f32]> {
+        self.decoder.logits_of(token).map_err(|error| of_text(&error))
+    }
+
+    fn likeliest(&mut self) -> model::Result<Option<u32>> {
+        self.decoder.likeliest().map(Some).map_err(|error| of_text(&error))
+    }
+
+    fn times(&mut self) -> &mut Times {
+        &mut self.times
+    }
+}
