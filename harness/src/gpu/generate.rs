@@ -171,12 +171,7 @@ struct Scored {
 }
 
 /// Runs `perplexity --device gpu`.
-pub fn perplexity(
-    adapter: &Adapter,
-    args: &PerplexityArgs,
-    (name, text): (&str, &str),
-    out: &Output,
-) -> Result<()> {
+pub fn perplexity(adapter: &Adapter, args: &PerplexityArgs, (name, text): (&str, &str), out: &Output) -> Result<()> {
     if args.lut == Lut::Seed {
         return Err(Error::input("--device gpu: --lut seed needs a W2A32 kernel of the CPU; leave one of them out"));
     }

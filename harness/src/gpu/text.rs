@@ -65,12 +65,16 @@ impl<'d> GpuSequence<'d> {
                 }
             })
             .collect();
-        let embedding = halves(&model.embedding)?;
-        let head = if c.tied { None } else { Some(halves(model.output_rows())?) };
+        let embedding = Table::of(&model.embedding);
+        // A head is f16, as it is on the CPU; an embedding of another type is rounded for it.
+        let head = match &embedding {
+            Table::Halves(_) if c.tied => None,
+            _ => Some(halves(model.output_rows())?),
+        };
         let angles = Rope::new(c, context).table();
         let of_model = TextWeights {
             output_norm: &weights.output_norm,
-            embedding: &embedding,
+            embedding: embedding.rows(),
             head: head.as_deref(),
             angles: &angles,
         };
@@ -84,13 +88,13 @@ impl<'d> GpuSequence<'d> {
     }
 }
 
-/// The device multiplies with one scale a tensor, and activations with one a token.
+/// The device multiplies with one scale a tensor or a row, and activations with one a token.
 fn refuse_what_is_not_computed(model: &Model, machine: &Machine) -> Result<()> {
     let file = model.gguf.path().display();
     let refused = |what: String| Err(Error::unsupported(format!("{file}: {what}; leave --device out")));
     let needs = able::needs(model, machine)?;
-    if needs.scales != ScaleUnit::Tensor {
-        return refused(format!("its matrices have {}; the GPU's kernels take one a tensor", needs.scales));
+    if matches!(needs.scales, ScaleUnit::Group(_)) {
+        return refused(format!("its matrices have {}; the GPU's kernels take one a tensor or a row", needs.scales));
     }
     if needs.rule != ActivationRule::Token {
         return refused(format!("activations by {}; the GPU's kernels take one scale a token", needs.rule));
@@ -98,7 +102,36 @@ fn refuse_what_is_not_computed(model: &Model, machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Rows as f16: as they are in the file, or as what f16 holds of them without loss.
+/// An embedding, as f16 where that loses nothing.
+enum Table {
+    Halves(Vec<u16>),
+    Floats(Vec<f32>),
+}
+
+impl Table {
+    fn of(rows: &Rows) -> Self {
+        let stored: &[u16] = rows.as_ref();
+        if !stored.is_empty() {
+            return Self::Halves(stored.to_vec());
+        }
+        let mut all = vec![0.0f32; rows.rows() * rows.k()];
+        all.chunks_exact_mut(rows.k()).enumerate().for_each(|(number, row)| rows.decode(number, row));
+        let same = |value: &f32| f16::from_f32(*value).to_f32() == *value;
+        match all.iter().all(same) {
+            true => Self::Halves(all.into_iter().map(|value| f16::from_f32(value).to_bits()).collect()),
+            false => Self::Floats(all),
+        }
+    }
+
+    fn rows(&self) -> kernels_gpu::text::Rows<'_> {
+        match self {
+            Self::Halves(rows) => kernels_gpu::text::Rows::Halves(rows),
+            Self::Floats(rows) => kernels_gpu::text::Rows::Floats(rows),
+        }
+    }
+}
+
+/// Rows of an output head as f16, rounded where they are of another type.
 fn halves(rows: &Rows) -> Result<Vec<u16>> {
     let stored: &[u16] = rows.as_ref();
     if !stored.is_empty() {
@@ -110,10 +143,9 @@ fn halves(rows: &Rows) -> Result<Vec<u16>> {
         rows.decode(number, &mut row);
         for &value in &row {
             let half = f16::from_f32(value);
-            if half.to_f32() != value {
-                let (name, kind) = (rows.name(), rows.kind());
-                let what = format!("row {number} has {value:e}, which f16 does not hold; leave --device out");
-                return Err(Error::unsupported(format!("tensor \"{name}\" ({kind}): {what}")));
+            if !half.is_finite() {
+                let what = format!("row {number} has {value:e}, which an f16 head does not hold; leave --device out");
+                return Err(Error::unsupported(format!("tensor \"{}\": {what}", rows.name())));
             }
             all.push(half.to_bits());
         }

@@ -7,14 +7,17 @@ override SILU: u32 = 0u;       // 1: silu(gate) * up, else relu(gate)^2 * up
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) me: u32) {
     let token = group.x;
+    let s = bitcast<f32>(token_in[token * 8u + 1u]);
     let of_gate = bitcast<f32>(token_in[token * 8u + 2u]);
     let of_up = bitcast<f32>(token_in[token * 8u + 3u]);
     var squares = 0.0;
     for (var w = me; w < K / 4u; w += 256u) {
         for (var j = 0u; j < 4u; j++) {
             let i = 4u * w + j;
-            let gate = f32(sums[token * PITCH + i]) * of_gate;
-            let up = f32(sums[token * PITCH + UP + i]) * of_up;
+            var own = vec2(of_gate, of_up);
+            if ROWS == 1u { own = vec2(gains[K + i], gains[K + UP + i]) / s; }
+            let gate = f32(sums[token * PITCH + i]) * own.x;
+            let up = f32(sums[token * PITCH + UP + i]) * own.y;
             var turned_on = max(gate, 0.0);
             turned_on = turned_on * turned_on;
             if SILU == 1u {

@@ -9,10 +9,11 @@ override PITCH: u32 = 3840u;
 override NEIGHBOURS: u32 = 0u; // 1: elements 2i and 2i + 1 are a pair, else i and i + HEAD_DIM / 2
 override NORM: u32 = 0u;       // 1: queries and keys have a norm
 override EPS: f32 = 0.00001;
+override ROWS: u32 = 0u;       // 1: each row has a scale of its own
 @group(0) @binding(0) var<storage, read> sums: array<i32>;
 @group(0) @binding(1) var<storage, read> token_in: array<i32>;
 @group(0) @binding(2) var<storage, read> angles: array<f32>;             // HEAD_DIM / 2 cosines and as many sines a position
-@group(0) @binding(3) var<storage, read> gains: array<f32>;              // of queries, then of keys
+@group(0) @binding(3) var<storage, read> gains: array<f32>;              // of queries, of keys, then scales of the rows
 @group(0) @binding(4) var<storage, read_write> queries: array<f32>;
 @group(0) @binding(5) var<storage, read_write> keys: array<u32>;         // two f16 a word
 @group(0) @binding(6) var<storage, read_write> values: array<u32>;
@@ -38,9 +39,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         begin = K_AT;
     }
     let factor = bitcast<f32>(token_in[token * 8u + 2u + what]);
+    let s = bitcast<f32>(token_in[token * 8u + 1u]);
     var squares = 0.0;
     for (var d = me; d < HEAD_DIM; d += 128u) {
-        let value = f32(sums[token * PITCH + begin + number * HEAD_DIM + d]) * factor;
+        let row = begin + number * HEAD_DIM + d;
+        var own = factor;
+        if ROWS == 1u { own = gains[2u * HEAD_DIM + row] / s; }
+        let value = f32(sums[token * PITCH + row]) * own;
         head[d] = value;
         squares += value * value;
     }

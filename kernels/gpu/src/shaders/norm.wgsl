@@ -8,13 +8,16 @@ override PITCH: u32 = 2560u;   // sums of a token
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) me: u32) {
     let token = group.x;
     let factor = bitcast<f32>(token_in[token * 8u + 2u]);
+    let s = bitcast<f32>(token_in[token * 8u + 1u]);
     var squares = 0.0;
     for (var w = me; w < K / 4u; w += 256u) {
         for (var j = 0u; j < 4u; j++) {
             let i = 4u * w + j;
             var value = stream[token * K + i];
             if RESIDUAL == 1u {
-                value += f32(sums[token * PITCH + i]) * factor;
+                var own = factor;
+                if ROWS == 1u { own = gains[K + i] / s; }
+                value += f32(sums[token * PITCH + i]) * own;
                 stream[token * K + i] = value;
             }
             scratch[token * K + i] = value;

@@ -4,11 +4,12 @@ override K: u32 = 2560u;       // elements of a token, a multiple of 4
 override EPS: f32 = 0.00001;
 override NORM: u32 = 1u;       // 1: a norm comes first
 override SCALES: u32 = 1u;     // matrices that the token is multiplied with
+override ROWS: u32 = 0u;       // 1: each row that was multiplied has a scale of its own
 @group(0) @binding(0) var<storage, read_write> scratch: array<f32>;      // what is rounded, K a token
 @group(0) @binding(1) var<storage, read_write> rounded: array<u32>;      // four int8 a word, zeros up to 64 k
 @group(0) @binding(2) var<storage, read_write> token_out: array<i32>;    // 8 words a token: sum, bits of s, of the factors
 @group(0) @binding(3) var<storage, read> scales: array<f32>;             // of the matrices
-@group(0) @binding(4) var<storage, read> gains: array<f32>;
+@group(0) @binding(4) var<storage, read> gains: array<f32>;              // K of them, then scales of the rows that were multiplied
 var<workgroup> tree: array<f32, 256>;
 var<workgroup> largest: array<u32, 256>;       // bits of numbers that are not negative compare as integers do
 var<workgroup> total: atomic<i32>;

@@ -1,7 +1,8 @@
 //! The sequence: what goes in, what comes out, and what runs ahead.
 
 use super::BATCH;
-use super::plan::{Graph, LayerWeights, TextShape, TextWeights};
+use super::plan::Graph;
+use super::shape::{LayerWeights, TextShape, TextWeights};
 use super::state::Buffers;
 use crate::device::{Device, Dispatch};
 use crate::error::GpuError;

@@ -10,10 +10,12 @@
 
 mod decoder;
 mod plan;
+mod shape;
 mod state;
+mod weights;
 
 pub use decoder::TextDecoder;
-pub use plan::{Activation, LayerWeights, TextShape, TextWeights};
+pub use shape::{Activation, LayerWeights, Rows, TextShape, TextWeights};
 
 /// Tokens of a prompt that are computed at once: as many as a workgroup of a gemm makes.
 pub const BATCH: usize = 64;

@@ -1,158 +1,15 @@
-//! A text's shape and weights, and the dispatches that follow from them.
+//! The dispatches of a text, from its shape and where its weights lie.
 
 use super::PART;
+use super::shape::{Activation, LayerWeights, Rows, TextShape, TextWeights};
 use super::state::{Buffers, Rounded};
+use super::weights::{Layer, Table, row_scales};
 use crate::device::{Device, Dispatch, Part, Pipeline};
 use crate::error::GpuError;
 use crate::ladder::{GpuKernel, find};
 use crate::matrix::Matrix;
 use crate::product::Places;
 use crate::shaders::{self, Shader};
-use kernels::PackedWeights;
-
-/// What lies between gate and up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// relu(gate)^2 * up.
-    ReluSquared,
-    /// silu(gate) * up.
-    Silu,
-}
-
-/// Sizes and constants of a model's graph.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TextShape {
-    /// Elements of the residual stream, a multiple of 8.
-    pub dim: usize,
-    /// Blocks.
-    pub layers: usize,
-    /// Heads of queries.
-    pub heads: usize,
-    /// Heads of keys and values, a divisor of `heads`.
-    pub kv_heads: usize,
-    /// Elements of a head, a multiple of 8 up to 256.
-    pub head_dim: usize,
-    /// Elements of the feed-forward blocks, a multiple of 4.
-    pub ffn: usize,
-    /// Rows of the embedding and the head.
-    pub vocab: usize,
-    /// Positions that there is room for.
-    pub context: usize,
-    /// What is added to the mean square in norms.
-    pub eps: f32,
-    /// Of the feed-forward blocks.
-    pub activation: Activation,
-    /// Whether elements 2i and 2i + 1 of a head are rotated together, and not i and i + half.
-    pub neighbours: bool,
-}
-
-/// Weights of a block.
-pub struct LayerWeights<'a> {
-    /// Gains of the norm before attention.
-    pub attn_norm: &'a [f32],
-    /// Gains of the norm behind attention, where there is one.
-    pub attn_sub_norm: Option<&'a [f32]>,
-    /// Gains of the norm before the feed-forward block.
-    pub ffn_norm: &'a [f32],
-    /// Gains of the norm within it, where there is one.
-    pub ffn_sub_norm: Option<&'a [f32]>,
-    /// Gains of the norms of each head of queries and of keys, where there are.
-    pub qk_norms: Option<(&'a [f32], &'a [f32])>,
-    /// Query, key, value, attention output, gate, up, down; in the layout [`kernels::layouts::TILE32`].
-    pub matrices: [&'a PackedWeights; 7],
-}
-
-/// Weights that no block has.
-pub struct TextWeights<'a> {
-    /// Gains of the last norm.
-    pub output_norm: &'a [f32],
-    /// The embedding as f16, vocab x dim.
-    pub embedding: &'a [u16],
-    /// The output head as f16; the embedding where they are one.
-    pub head: Option<&'a [u16]>,
-    /// For each position head_dim / 2 cosines, then as many sines.
-    pub angles: &'a [f32],
-}
-
-impl TextShape {
-    fn q_dim(&self) -> usize {
-        self.heads * self.head_dim
-    }
-
-    /// Refuses what the shaders do not compute.
-    pub(super) fn check(&self) -> Result<(), GpuError> {
-        let wrong = |what: String| Err(GpuError::Operands(what));
-        if self.head_dim > 256 || !self.head_dim.is_multiple_of(8) {
-            return wrong(format!("heads of {} elements; multiples of 8 up to 256 are computed", self.head_dim));
-        }
-        if !self.dim.is_multiple_of(8) || !self.ffn.is_multiple_of(4) {
-            return wrong(format!("a width of {} x {}; multiples of 8 are computed", self.dim, self.ffn));
-        }
-        if self.kv_heads == 0 || !self.heads.is_multiple_of(self.kv_heads) {
-            return wrong(format!("{} heads share {} of keys", self.heads, self.kv_heads));
-        }
-        Ok(())
-    }
-}
-
-/// A block's weights on the device.
-struct Layer {
-    qkv: Matrix,
-    output: Matrix,
-    gate_up: Matrix,
-    down: Matrix,
-    /// Scales of the matrices, in the order above.
-    scales: [wgpu::Buffer; 4],
-    attn_norm: wgpu::Buffer,
-    attn_sub_norm: Option<wgpu::Buffer>,
-    ffn_norm: wgpu::Buffer,
-    ffn_sub_norm: Option<wgpu::Buffer>,
-    qk_norms: Option<wgpu::Buffer>,
-    keys: wgpu::Buffer,
-    values: wgpu::Buffer,
-    /// Where keys, values and up begin among the rows of what they are stacked with.
-    k_at: usize,
-    v_at: usize,
-    up_at: usize,
-}
-
-/// A table of f16 rows on the device, in windows.
-struct Table {
-    buffer: wgpu::Buffer,
-    /// First row and rows of each.
-    windows: Vec<(usize, usize)>,
-    row_bytes: u64,
-}
-
-impl Table {
-    fn new(device: &Device, rows: &[u16], (vocab, dim): (usize, usize)) -> Result<Self, GpuError> {
-        if rows.len() != vocab * dim {
-            return Err(GpuError::Operands(format!("{} elements for {vocab} rows of {dim}", rows.len())));
-        }
-        let row_bytes = 2 * dim as u64;
-        let (most, alignment) = (device.settings().binding_bytes, u64::from(device.facts().offset_alignment));
-        // As few rows as begin where a binding may, and as many of these as it holds.
-        let step = (1..=alignment).find(|&n| (n * row_bytes).is_multiple_of(alignment)).unwrap_or(alignment);
-        let whole = vocab as u64 * row_bytes <= most;
-        let at_once = if whole { vocab } else { (most / row_bytes / step * step) as usize };
-        if at_once == 0 {
-            let why = format!("{step} rows pass the binding limit {most}");
-            return Err(GpuError::TooLarge { rows: vocab, k: dim, why });
-        }
-        let windows = (0..vocab).step_by(at_once).map(|first| (first, at_once.min(vocab - first))).collect();
-        let bytes = bytemuck::cast_slice(rows);
-        if bytes.len() as u64 > device.facts().max_buffer_bytes {
-            let why = format!("{} bytes, and a buffer holds {}", bytes.len(), device.facts().max_buffer_bytes);
-            return Err(GpuError::TooLarge { rows: vocab, k: dim, why });
-        }
-        Ok(Self { buffer: device.buffer(bytes)?, windows, row_bytes })
-    }
-
-    fn part(&self, (first, rows): (usize, usize)) -> Part<'_> {
-        let (offset, size) = (first as u64 * self.row_bytes, rows as u64 * self.row_bytes);
-        Part { buffer: &self.buffer, offset, size: Some(size) }
-    }
-}
 
 /// Everything that a text needs on the device.
 pub(super) struct Graph<'s> {
@@ -163,6 +20,11 @@ pub(super) struct Graph<'s> {
     output_norm: wgpu::Buffer,
     kernel: &'static GpuKernel,
     bytes_per_token: u64,
+}
+
+/// A constant that is a choice.
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
 }
 
 /// Constants of a pipeline.
@@ -177,16 +39,25 @@ impl<'s> Graph<'s> {
     ) -> Result<Self, GpuError> {
         shape.check()?;
         let kernel = find("gpu-dp4a-tile32").ok_or_else(|| GpuError::Operands("no kernel for texts".into()))?;
-        let made: Vec<Layer> = layers.iter().map(|layer| Layer::new(device, shape, layer)).collect::<Result<_, _>>()?;
+        let mut made: Vec<Layer> = Vec::with_capacity(layers.len());
+        for (i, layer) in layers.iter().enumerate() {
+            let before = i.checked_sub(1).map(|before| layers[before].matrices[6]);
+            made.push(Layer::new(device, shape, layer, before)?);
+        }
+        let mut last = weights.output_norm.to_vec();
+        last.extend(layers.last().map_or(Ok(Vec::new()), |layer| row_scales(&[layer.matrices[6]]))?);
         let table = |rows| Table::new(device, rows, (shape.vocab, shape.dim));
+        if weights.head.is_none() && matches!(weights.embedding, Rows::Floats(_)) {
+            return Err(GpuError::Operands("an embedding of f32 is no output head".into()));
+        }
         let products = made.iter().flat_map(|l| [&l.qkv, &l.output, &l.gate_up, &l.down]).map(Matrix::bytes);
         let bytes_per_token = products.sum::<u64>() + 2 * (shape.vocab * shape.dim) as u64;
         Ok(Self {
             shape,
             layers: made,
             embedding: table(weights.embedding)?,
-            head: weights.head.map(table).transpose()?,
-            output_norm: device.buffer(bytemuck::cast_slice(weights.output_norm))?,
+            head: weights.head.map(|rows| table(Rows::Halves(rows))).transpose()?,
+            output_norm: device.buffer(bytemuck::cast_slice(&last))?,
             kernel,
             bytes_per_token,
         })
@@ -207,13 +78,14 @@ impl<'s> Graph<'s> {
         let s = self.shape;
         let mut all = Vec::new();
         for &window in &self.embedding.windows {
-            let constants = [("K", s.dim as f64), ("FIRST", window.0 as f64), ("ROWS", window.1 as f64)];
+            let mut constants = vec![("K", s.dim as f64), ("FIRST", window.0 as f64), ("ROWS", window.1 as f64)];
+            constants.push(("WIDE", flag(self.embedding.wide)));
             let pipeline = device.pipeline(&shaders::EMBED, &constants)?;
             let buffers = [self.embedding.part(window), (&b.ids).into(), (&b.stream).into()];
             all.push(device.dispatch(&pipeline, &buffers, [1, 1, 1])?.per_token(0));
         }
         for (i, layer) in self.layers.iter().enumerate() {
-            let before = i.checked_sub(1).map(|before| &self.layers[before].down);
+            let before = i.checked_sub(1).map(|before| &self.layers[before]).map(|l| (&l.down, l.by_rows[3]));
             let gains = (&layer.attn_norm, &layer.scales[0], 3);
             all.push(self.norm(device, b, before, (&b.of_down, &b.of_qkv), gains)?);
             all.extend(self.product(device, &layer.qkv, &b.of_qkv, b, tokens)?);
@@ -222,12 +94,18 @@ impl<'s> Graph<'s> {
             all.push(self.join(device, b, layer)?);
             all.extend(self.product(device, &layer.output, &b.of_output, b, tokens)?);
             let gains = (&layer.ffn_norm, &layer.scales[2], 2);
-            all.push(self.norm(device, b, Some(&layer.output), (&b.of_output, &b.of_gate_up), gains)?);
+            all.push(self.norm(
+                device,
+                b,
+                Some((&layer.output, layer.by_rows[1])),
+                (&b.of_output, &b.of_gate_up),
+                gains,
+            )?);
             all.extend(self.product(device, &layer.gate_up, &b.of_gate_up, b, tokens)?);
             all.push(self.gated(device, b, layer)?);
             all.extend(self.product(device, &layer.down, &b.of_down, b, tokens)?);
         }
-        let last = self.layers.last().map(|layer| &layer.down);
+        let last = self.layers.last().map(|layer| (&layer.down, layer.by_rows[3]));
         // Its rounding has no use: the head takes the normed numbers.
         let gains = (&self.output_norm, &b.nothing, 0);
         all.push(self.norm(device, b, last, (&b.of_down, &b.of_qkv), gains)?);
@@ -286,7 +164,7 @@ impl<'s> Graph<'s> {
         &self,
         device: &Device,
         b: &Buffers,
-        adds: Option<&Matrix>,
+        adds: Option<(&Matrix, bool)>,
         (from, to): (&Rounded, &Rounded),
         (gains, scales, count): (&wgpu::Buffer, &wgpu::Buffer, usize),
     ) -> Result<Dispatch, GpuError> {
@@ -296,8 +174,9 @@ impl<'s> Graph<'s> {
             ("EPS", f64::from(s.eps)),
             ("NORM", 1.0),
             ("SCALES", count as f64),
-            ("RESIDUAL", f64::from(u8::from(adds.is_some()))),
-            ("PITCH", adds.map_or(s.dim, Matrix::rows) as f64),
+            ("RESIDUAL", flag(adds.is_some())),
+            ("PITCH", adds.map_or(s.dim, |(matrix, _)| matrix.rows()) as f64),
+            ("ROWS", flag(adds.is_some_and(|(_, by_rows)| by_rows))),
         ];
         let own = [&b.sums, &from.numbers, &b.stream];
         self.rounding(device, (&shaders::NORM, &constants), (to, scales, gains), (b, &own))
@@ -312,13 +191,22 @@ impl<'s> Graph<'s> {
             ("K_AT", layer.k_at as f64),
             ("V_AT", layer.v_at as f64),
             ("PITCH", layer.qkv.rows() as f64),
-            ("NEIGHBOURS", f64::from(u8::from(s.neighbours))),
-            ("NORM", f64::from(u8::from(layer.qk_norms.is_some()))),
+            ("NEIGHBOURS", flag(s.neighbours)),
+            ("NORM", flag(layer.qk_norms)),
             ("EPS", f64::from(s.eps)),
+            ("ROWS", flag(layer.by_rows[0])),
         ];
         let pipeline = device.pipeline(&shaders::HEADS, &constants)?;
-        let gains = layer.qk_norms.as_ref().unwrap_or(&b.nothing);
-        let buffers = [&b.sums, &b.of_qkv.numbers, &b.angles, gains, &b.queries, &layer.keys, &layer.values, &b.state];
+        let buffers = [
+            &b.sums,
+            &b.of_qkv.numbers,
+            &b.angles,
+            &layer.head_gains,
+            &b.queries,
+            &layer.keys,
+            &layer.values,
+            &b.state,
+        ];
         let heads = (s.heads + 2 * s.kv_heads) as u32;
         Ok(device.dispatch(&pipeline, &buffers.map(Part::from), [heads, 1, 1])?.per_token(1))
     }
@@ -344,13 +232,13 @@ impl<'s> Graph<'s> {
         let constants = [
             ("K", s.q_dim() as f64),
             ("EPS", f64::from(s.eps)),
-            ("NORM", f64::from(u8::from(layer.attn_sub_norm.is_some()))),
+            ("NORM", flag(layer.attn_sub_norm.1)),
             ("SCALES", 1.0),
             ("HEAD_DIM", s.head_dim as f64),
             ("HEADS", s.heads as f64),
             ("PARTS", s.context.div_ceil(PART) as f64),
         ];
-        let gains = layer.attn_sub_norm.as_ref().unwrap_or(&b.nothing);
+        let gains = &layer.attn_sub_norm.0;
         let own = [&b.parts, &b.state];
         self.rounding(device, (&shaders::JOIN, &constants), (&b.of_output, &layer.scales[1], gains), (b, &own))
     }
@@ -360,50 +248,15 @@ impl<'s> Graph<'s> {
         let constants = [
             ("K", s.ffn as f64),
             ("EPS", f64::from(s.eps)),
-            ("NORM", f64::from(u8::from(layer.ffn_sub_norm.is_some()))),
+            ("NORM", flag(layer.ffn_sub_norm.1)),
             ("SCALES", 1.0),
             ("PITCH", layer.gate_up.rows() as f64),
             ("UP", layer.up_at as f64),
-            ("SILU", f64::from(u8::from(s.activation == Activation::Silu))),
+            ("ROWS", flag(layer.by_rows[2])),
+            ("SILU", flag(s.activation == Activation::Silu)),
         ];
-        let gains = layer.ffn_sub_norm.as_ref().unwrap_or(&b.nothing);
+        let gains = &layer.ffn_sub_norm.0;
         let own = [&b.sums, &b.of_gate_up.numbers];
         self.rounding(device, (&shaders::GATED, &constants), (&b.of_down, &layer.scales[3], gains), (b, &own))
-    }
-}
-
-impl Layer {
-    fn new(device: &Device, shape: &TextShape, w: &LayerWeights<'_>) -> Result<Self, GpuError> {
-        let [q, k, v, output, gate, up, down] = w.matrices;
-        let floats = |numbers: &[f32]| device.buffer(bytemuck::cast_slice(numbers));
-        let some = |numbers: Option<&[f32]>| numbers.map(floats).transpose();
-        let scale = |weights: &PackedWeights| {
-            let one = "a matrix has several scales; on the GPU one a tensor is multiplied";
-            weights.tensor_scale().ok_or_else(|| GpuError::Operands(one.into()))
-        };
-        let scales = |of: &[&PackedWeights]| {
-            let mut scales = of.iter().map(|&weights| scale(weights)).collect::<Result<Vec<f32>, _>>()?;
-            scales.resize(4, 1.0);
-            floats(&scales)
-        };
-        let cache = || device.empty((2 * shape.context * shape.kv_heads * shape.head_dim) as u64);
-        let qk_norms = w.qk_norms.map(|(q, k)| floats(&[q, k].concat())).transpose()?;
-        Ok(Self {
-            qkv: Matrix::stacked(device, &[q, k, v])?,
-            output: Matrix::new(device, output)?,
-            gate_up: Matrix::stacked(device, &[gate, up])?,
-            down: Matrix::new(device, down)?,
-            scales: [scales(&[q, k, v])?, scales(&[output])?, scales(&[gate, up])?, scales(&[down])?],
-            attn_norm: floats(w.attn_norm)?,
-            attn_sub_norm: some(w.attn_sub_norm)?,
-            ffn_norm: floats(w.ffn_norm)?,
-            ffn_sub_norm: some(w.ffn_sub_norm)?,
-            qk_norms,
-            keys: cache()?,
-            values: cache()?,
-            k_at: Matrix::padded(q),
-            v_at: Matrix::padded(q) + Matrix::padded(k),
-            up_at: Matrix::padded(gate),
-        })
     }
 }

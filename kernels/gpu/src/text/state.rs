@@ -1,6 +1,6 @@
 //! Buffers of a text: what its dispatches hand to each other.
 
-use super::plan::TextShape;
+use super::shape::TextShape;
 use super::{BATCH, PART};
 use crate::device::Device;
 use crate::error::GpuError;
