@@ -45,6 +45,8 @@ pub fn program() -> String {
 pub fn command(args: &(impl Words + ?Sized)) -> Command {
     let mut command = Command::new(program());
     command.args(args.words()).env_remove("NO_COLOR").env_remove("TRITBENCH_CACHE");
+    // Mesa's layer that picks a GPU looks for a display, and prints lines of its own when there is none.
+    command.env("NODEVICE_SELECT", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

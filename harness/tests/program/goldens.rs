@@ -8,11 +8,11 @@ use serde_json::Value;
 const MARGIN: f64 = 0.1;
 const LOGIT_TOLERANCE: f64 = 0.2;
 
-fn numbers(value: &Value) -> Vec<f64> {
+pub fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().expect("an array").iter().map(|n| n.as_f64().expect("a number")).collect()
 }
 
-fn golden() -> Value {
+pub fn golden() -> Value {
     read_json(scenarios().join("model/golden.json"))
 }
 
@@ -27,13 +27,14 @@ const SHORT: usize = 3;
 const CONTEXT: usize = 512;
 
 /// Checks a kernel's answer, and gives the answer.
-fn assert_holds(case: &Value, kernel: &str) -> Value {
+pub fn assert_holds(case: &Value, kernel: &str, device: &str) -> Value {
     // The program asks for a place for every id that it generates: beside 512 there is none.
     let room = CONTEXT - list(case, "prompt_ids").len();
     let want = numbers(&case["greedy_ids"]);
     let most = want.len().min(room);
     // One thread: tests share the cores.
-    let answer = generate(case, kernel, &format!("--greedy --logits --threads 1 --max-tokens {most}"));
+    let more = format!("--greedy --logits --threads 1 --device {device} --max-tokens {most}");
+    let answer = generate(case, kernel, &more);
     assert_eq!(answer["prompt_ids"], case["prompt_ids"], "{kernel} {}", case["prompt"]);
     let safe = numbers(&case["margins"]).iter().take_while(|margin| **margin > MARGIN).count().min(most);
     let have = numbers(&answer["token_ids"]);
@@ -51,7 +52,7 @@ fn assert_holds(case: &Value, kernel: &str) -> Value {
 fn ids_and_logits_of_every_kernel() {
     for kernel in of_builtin(available_kernels()) {
         for case in &list(&golden(), "cases")[..SHORT] {
-            assert_eq!(assert_holds(case, &kernel)["kernel"]["executed"], kernel.as_str());
+            assert_eq!(assert_holds(case, &kernel, "cpu")["kernel"]["executed"], kernel.as_str());
         }
     }
 }
@@ -63,7 +64,7 @@ fn ids_and_logits_after_prompts_of_every_length() {
     let cases = &list(&golden, "cases")[SHORT..];
     let lengths: Vec<usize> = cases.iter().map(|case| list(case, "prompt_ids").len()).collect();
     assert_eq!(lengths, [1, 63, 64, 65, 128, 512]);
-    cases.iter().for_each(|case| drop(assert_holds(case, "auto")));
+    cases.iter().for_each(|case| drop(assert_holds(case, "auto", "cpu")));
 }
 
 /// Sampling looks at every logit. Three threads share the rows unevenly, where there are CPUs for them.
@@ -90,7 +91,12 @@ fn exact_kernels_agree_on_every_token_with_any_threads() {
 
 #[test]
 fn perplexity_of_the_fastest_exact_kernel() {
-    let (golden, got) = (&golden()["perplexity"], json("perplexity --json --threads 1"));
+    assert_perplexity(&json("perplexity --json --threads 1"));
+}
+
+/// Checks what `perplexity` printed.
+pub fn assert_perplexity(got: &Value) {
+    let golden = &golden()["perplexity"];
     assert_eq!(got["window"], golden["window"]);
     let (got, want) = (got["perplexity"].as_f64().expect("a number"), golden["perplexity"].as_f64().expect("a number"));
     assert!((got / want - 1.0).abs() <= 1e-3, "{got} instead of {want}");

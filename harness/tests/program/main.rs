@@ -18,6 +18,8 @@ mod engines;
 mod gate;
 mod gate_coverage;
 mod goldens;
+#[cfg(feature = "gpu")]
+mod gpu_texts;
 #[cfg(target_os = "linux")]
 mod guests;
 #[cfg(unix)]
