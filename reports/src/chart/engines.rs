@@ -83,8 +83,7 @@ fn ordered(record: &EnginesRecord) -> Vec<&EngineRecord> {
 }
 
 fn title(record: &EnginesRecord) -> String {
-    let right = record.engines.iter().filter(|engine| engine.status.is_ok()).count();
-    let all = format!("{right} of {} engines are right", record.engines.len());
+    let all = engines::how_many(record);
     let mut others = engines::ranked(record).into_iter().map(|i| &record.engines[i]).filter(|engine| !engine.own);
     // The fastest of the others, against our own program.
     let Some((name, ratio)) = others.next().and_then(|e| Some((&e.name, e.speed.as_ref()?.decode.as_ref()?))) else {
@@ -227,7 +226,7 @@ mod tests {
         let names: Vec<&str> = ordered(record).iter().map(|engine| engine.name.as_str()).collect();
         assert_eq!(names, ["tritbench", "ik_llama.cpp", "litespark", "llama.cpp", "bitnet.cpp"]);
         let chart = chart(&receipt).expect("a picture");
-        assert_eq!(chart.title, "3 of 5 engines are right; ik_llama.cpp decodes 0.62× tritbench (slower)");
+        assert_eq!(chart.title, "2 of 3 engines are right; ik_llama.cpp decodes 0.62× tritbench (slower)");
         let wrong = chart.svg.split("</desc>").nth(1).expect("drawn");
         let words = [">wrong<", ">absent<", "quantised head", "perplexity 32.37, right 23.04, likely SiLU"];
         for word in words {

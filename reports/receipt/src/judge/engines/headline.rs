@@ -4,18 +4,29 @@ use super::status::ranked;
 use super::words::{sentence, speed};
 use crate::record::{EngineRecord, EnginesRecord, RowStatus};
 
+/// The engines beside our own program that are there, and those of them that are right.
+fn there(record: &EnginesRecord) -> (Vec<&EngineRecord>, Vec<&EngineRecord>) {
+    let there = record.engines.iter().filter(|engine| !engine.own && engine.status != RowStatus::Unsupported);
+    let all: Vec<&EngineRecord> = there.collect();
+    (all.iter().copied().filter(|engine| engine.status.is_ok()).collect(), all)
+}
+
+/// How many engines are right, of those beside our own program that are there: `2 of 3 engines are right`.
+pub fn how_many(record: &EnginesRecord) -> String {
+    let (right, all) = there(record);
+    format!("{} of {} engines are right", right.len(), all.len())
+}
+
 /// [`sentence`] for the first screen: with more than two engines beside ours how many are right, and the fastest of
 /// them.
 pub fn headline(record: &EnginesRecord) -> Option<String> {
-    let there: Vec<&EngineRecord> =
-        record.engines.iter().filter(|engine| !engine.own && engine.status != RowStatus::Unsupported).collect();
-    if there.len() <= 2 {
+    let (right, all) = there(record);
+    if all.len() <= 2 {
         return sentence(record);
     }
-    let (right, rest): (Vec<&EngineRecord>, Vec<&EngineRecord>) =
-        there.iter().partition(|engine| engine.status.is_ok());
+    let rest: Vec<&EngineRecord> = all.into_iter().filter(|engine| !engine.status.is_ok()).collect();
     let listed = |engines: &[&EngineRecord]| engines.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
-    let mut said = format!("{} of {} engines are right", right.len(), there.len());
+    let mut said = how_many(record);
     if let Some(fastest) = ranked(record).into_iter().map(|i| &record.engines[i]).find(|engine| !engine.own) {
         said += &format!(": {}; {} is the fastest of them{}", listed(&right), fastest.name, speed(fastest));
     }

@@ -6,7 +6,7 @@ mod status;
 mod truth;
 mod words;
 
-pub use headline::headline;
+pub use headline::{headline, how_many};
 pub use speed::{fill, samples};
 pub use status::{ranked, statuses, summarize};
 pub use truth::{TIE, compare, likeliest_mistake, oracle, oracle_bits, truth_status};
