@@ -274,7 +274,8 @@ impl Panels {
         mut decode: impl FnMut(usize, &mut [u8]),
     ) -> Result<(), KernelError> {
         let Self { layout, rows, k, largest_code } = self;
-        if k == 0 {
+        // Room for a row's padding may be large where there are no rows.
+        if k == 0 || packed.is_empty() {
             return Ok(());
         }
         // Padding, in k and in rows, is code 1: zero in the ternary table. One panel of bytes is all the room it takes.
