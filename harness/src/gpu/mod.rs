@@ -3,20 +3,36 @@
 
 mod args;
 #[cfg(feature = "gpu")]
+mod bench;
+#[cfg(feature = "gpu")]
+mod cells;
+#[cfg(feature = "gpu")]
+mod column;
+#[cfg(feature = "gpu")]
+mod limits;
+#[cfg(feature = "gpu")]
 mod list;
 #[cfg(not(feature = "gpu"))]
 mod off;
 #[cfg(feature = "gpu")]
 mod open;
 #[cfg(feature = "gpu")]
+mod operands;
+#[cfg(feature = "gpu")]
+mod run;
+#[cfg(all(test, feature = "gpu"))]
+mod tests;
+#[cfg(feature = "gpu")]
 mod verify;
 
 pub use args::DeviceArgs;
 #[cfg(not(feature = "gpu"))]
-pub use off::{Adapter, devices, kernels, verify};
+pub use off::{Adapter, compare, devices, kernels, limits, micro, verify};
 #[cfg(feature = "gpu")]
 pub use {
+    limits::limits,
     list::{devices, kernels},
     open::Adapter,
+    run::{compare, micro},
     verify::verify,
 };

@@ -1,5 +1,7 @@
 //! A program without GPUs.
 
+use crate::cmd::compare::{CompareArgs, MeasureArgs};
+use crate::cmd::limits::LimitsArgs;
 use crate::cmd::verify::VerifyArgs;
 use crate::error::{Error, Result};
 use crate::output::Output;
@@ -32,5 +34,20 @@ pub fn kernels(adapter: &Adapter, _: bool, _: &Output) -> Result<()> {
 
 /// `verify --device`.
 pub fn verify(adapter: &Adapter, _: &VerifyArgs, _: &Output) -> Result<()> {
+    match *adapter {}
+}
+
+/// `compare --device`.
+pub fn compare(adapter: &Adapter, _: &CompareArgs, _: &Output) -> Result<()> {
+    match *adapter {}
+}
+
+/// `micro --device`.
+pub fn micro(adapter: &Adapter, _: &MeasureArgs, _: &Output) -> Result<()> {
+    match *adapter {}
+}
+
+/// `limits --device`.
+pub fn limits(adapter: &Adapter, _: &LimitsArgs, _: &Output) -> Result<()> {
     match *adapter {}
 }

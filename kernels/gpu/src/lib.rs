@@ -23,5 +23,5 @@ pub use device::{Device, Settings};
 pub use error::GpuError;
 pub use ladder::{GpuKernel, LADDER, find as find_kernel};
 pub use matrix::Matrix;
-pub use measure::{Copies, Spent, Stream};
+pub use measure::{Copies, Rotation, Spent, Stream};
 pub use product::{Inputs, MOST_TOKENS, Product, verify};
