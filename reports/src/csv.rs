@@ -391,4 +391,16 @@ mod tests {
         let low = header.iter().position(|h| h == "ratio_vs_baseline_low").unwrap();
         assert!(rows.iter().all(|r| r[low].is_empty()));
     }
+
+    #[test]
+    fn a_row_of_a_gpu_names_it_and_has_both_clocks() {
+        let text = String::from_utf8(measurements(&fixture::gpu()).unwrap()).unwrap();
+        assert!(text.lines().next().unwrap().ends_with(",wall_ns_per_call,device"), "{text}");
+        let rows: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(rows.len(), 6, "two cells of two kernels and A/A");
+        for row in rows {
+            assert!(row.ends_with(",\"Card 4000, through vulkan, driver Maker 550.54\""), "{row}");
+        }
+        assert!(!String::from_utf8(measurements(&fixture::complete()).unwrap()).unwrap().contains("through"));
+    }
 }

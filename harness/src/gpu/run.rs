@@ -1,5 +1,5 @@
-//! `compare` and `micro` on a GPU: the suite, then every cell, then receipt, CSV and page as on the CPU. Texts on a device
-//! are `generate`'s and `perplexity`'s.
+//! `compare` and `micro` on a GPU: the suite, then every cell, then receipt, CSV and page as on the CPU. Texts on a
+//! device are `generate`'s and `perplexity`'s.
 
 use super::bench::{self, Plan, Session};
 use super::cells;

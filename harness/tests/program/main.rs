@@ -18,6 +18,7 @@ mod engines;
 mod gate;
 mod gate_coverage;
 mod goldens;
+mod gpu;
 #[cfg(target_os = "linux")]
 mod guests;
 #[cfg(unix)]

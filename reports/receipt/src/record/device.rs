@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A GPU as its driver describes it, and the shaders that were measured on it. Times of a run with one are the device's.
+/// A GPU as its driver describes it, and the shaders that were measured on it. Times of a run with one are its own.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct DeviceRecord {
     /// Number in the list of devices: `gpu:0` is the first.
