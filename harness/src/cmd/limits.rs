@@ -1,7 +1,7 @@
 //! `limits`: what this machine can do at most, before any kernel is judged by it.
 
 use crate::error::Result;
-use crate::gpu::{self, DeviceArgs};
+use crate::gpu::DeviceArgs;
 use crate::machine::{MachineArgs, all_cpus, host};
 use crate::measure::limits::{self, Effort, Plan, thread_counts};
 use crate::output::{Output, table};
@@ -37,9 +37,6 @@ pub fn run(args: &LimitsArgs, out: &Output) -> Result<()> {
         host: Host,
         settings: Settings,
         limits: Limits,
-    }
-    if let Some(adapter) = args.device.gpu()? {
-        return gpu::limits(&adapter, args, out);
     }
     build_info::refuse_to_time_a_debug_build()?;
     let machine = args.machine.to_measure(all_cpus())?;

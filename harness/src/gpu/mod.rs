@@ -13,6 +13,8 @@ mod limits;
 #[cfg(feature = "gpu")]
 mod list;
 #[cfg(not(feature = "gpu"))]
+mod none;
+#[cfg(not(feature = "gpu"))]
 mod off;
 #[cfg(feature = "gpu")]
 mod open;
@@ -27,7 +29,9 @@ mod verify;
 
 pub use args::DeviceArgs;
 #[cfg(not(feature = "gpu"))]
-pub use off::{Adapter, compare, devices, kernels, limits, micro, verify};
+pub use none::Adapter;
+#[cfg(not(feature = "gpu"))]
+pub use off::{compare, devices, kernels, limits, micro, verify};
 #[cfg(feature = "gpu")]
 pub use {
     limits::limits,

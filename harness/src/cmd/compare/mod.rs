@@ -15,7 +15,6 @@ use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::choose::skipping::skipping;
 use crate::engines::selection::select;
 use crate::error::Result;
-use crate::gpu;
 use crate::output::Output;
 use crate::scenario::Scenario;
 use model::sparse_ffn::Sparsity;
@@ -24,9 +23,6 @@ use run::Run;
 
 /// Runs `compare`.
 pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
-    if let Some(adapter) = args.measure.device.gpu()? {
-        return gpu::compare(&adapter, args, out);
-    }
     let mut scenario = Scenario::load(&args.measure.scenario)?;
     scenario.model = args.model.clone().or(scenario.model).map(|model| args.layout.of(&model));
     scenario.by_rule(args.activations);
@@ -41,9 +37,6 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
 
 /// Runs `micro`.
 pub fn run_micro(args: &MeasureArgs, out: &Output) -> Result<()> {
-    if let Some(adapter) = args.device.gpu()? {
-        return gpu::micro(&adapter, args, out);
-    }
     let mut scenario = Scenario::load(&args.scenario)?;
     scenario.require_micro()?;
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
