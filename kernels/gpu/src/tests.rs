@@ -1,4 +1,5 @@
-//! On whatever adapter there is, software too. Without one they say so, aloud, and `ci/gpu.sh` takes that for a failure.
+//! On whatever adapter there is, software too. Without one they say so, aloud, and `ci/gpu.sh` takes that for a
+//! failure.
 
 use crate::device::{Device, Settings};
 use crate::error::GpuError;
