@@ -101,8 +101,14 @@ fn run(command: Command, out: &Output) -> Result<()> {
             Some(adapter) => gpu::limits(&adapter, &args, out),
             None => cmd::limits::run(&args, out),
         },
-        Command::Generate(args) => cmd::generate::run(&args, out),
-        Command::Perplexity(args) => cmd::perplexity::run(&args, out),
+        Command::Generate(args) => match args.model.device.gpu()? {
+            Some(adapter) => gpu::generate(&adapter, &args, out),
+            None => cmd::generate::run(&args, out),
+        },
+        Command::Perplexity(args) => match args.model.device.gpu()? {
+            Some(adapter) => gpu::perplexity(&adapter, &args, out),
+            None => cmd::perplexity::run(&args, out),
+        },
         Command::Model(command) => cmd::model::run(&command, out),
         Command::Report(args) => cmd::report::run(&args, out),
         Command::Baseline(command) => cmd::baseline::run(&command, out),

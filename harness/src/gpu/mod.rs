@@ -30,6 +30,8 @@ mod tests;
 mod text;
 #[cfg(feature = "gpu")]
 mod verify;
+#[cfg(feature = "gpu")]
+mod whole;
 
 pub use args::DeviceArgs;
 #[cfg(not(feature = "gpu"))]

@@ -25,7 +25,7 @@ pub fn generate(adapter: &Adapter, _: &GenerateArgs, _: &Output) -> Result<()> {
 }
 
 /// `perplexity --device`.
-pub fn perplexity(adapter: &Adapter, _: &PerplexityArgs, _: (&str, &str), _: &Output) -> Result<()> {
+pub fn perplexity(adapter: &Adapter, _: &PerplexityArgs, _: &Output) -> Result<()> {
     match *adapter {}
 }
 

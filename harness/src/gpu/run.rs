@@ -1,13 +1,15 @@
-//! `compare` and `micro` on a GPU: the suite, then every cell, then receipt, CSV and page as on the CPU. Texts on a
-//! device are `generate`'s and `perplexity`'s.
+//! `compare` and `micro` on a GPU: the suite, then every cell, then for `compare` a whole text, then receipt, CSV and
+//! page as on the CPU.
 
 use super::bench::{self, Plan, Session};
 use super::cells;
 use super::list;
 use super::open::Adapter;
 use super::verify::{records, selected};
+use super::whole;
 use crate::cmd::compare::{CompareArgs, Ended, MeasureArgs, finish, strictly};
 use crate::error::{Error, Result};
+use crate::load_model::{Head, load};
 use crate::machine::MachineArgs;
 use crate::measure::micro::comparisons_of;
 use crate::output::{Output, note};
@@ -31,19 +33,23 @@ const ONCE_MORE: Duration = Duration::from_secs(20);
 pub fn compare(adapter: &Adapter, args: &CompareArgs, out: &Output) -> Result<()> {
     let by_group = args.activations.is_some_and(|rule| rule != ActivationRule::Token);
     cells::refuse(&[
-        ("--model", args.model.is_some()),
-        ("--i2s-layout", args.layout.i2s_layout.is_some()),
-        ("--head", args.head.is_some()),
+        ("--head other than f16", args.head.is_some_and(|head| head != Head::F16)),
         ("--prefill-kernel", args.prefill_kernel != "same"),
         ("--activations other than token", by_group),
         ("--engine", !args.engine.is_empty()),
         ("--dense", args.dense),
     ])?;
-    micro(adapter, &args.measure, out)
+    let model = args.model.as_ref().map(|model| args.layout.of(model));
+    measure(adapter, &args.measure, Some(model), out)
 }
 
 /// Runs `micro --device gpu`.
 pub fn micro(adapter: &Adapter, args: &MeasureArgs, out: &Output) -> Result<()> {
+    measure(adapter, args, None, out)
+}
+
+/// A run, with a whole text where a model may be named.
+fn measure(adapter: &Adapter, args: &MeasureArgs, text: Option<Option<String>>, out: &Output) -> Result<()> {
     cells::refuse_of_micro(args)?;
     let kernels = selected(args.kernels.as_deref())?;
     let mut scenario = Scenario::load(&args.scenario)?;
@@ -77,6 +83,20 @@ pub fn micro(adapter: &Adapter, args: &MeasureArgs, out: &Output) -> Result<()> 
     notes.iter().for_each(note);
     let rounds = scenario.micro.as_ref().map_or((0, 0), |micro| (micro.rounds, micro.epoch_us));
     let outcome = parts(&mut ended, (&cells, kernels), rounds, session, adapter);
+    let asked = scenario.generate.as_ref().zip(text);
+    let outcome = outcome.and_then(|()| match asked {
+        Some((asked, named)) => {
+            let model = named.or(scenario.model.clone()).unwrap_or_else(|| "builtin".into());
+            let loaded = load(&model, None, &machine)?;
+            ended.receipt.model = Some(loaded.record.clone());
+            let measured = whole::measure(adapter, &loaded, asked, &machine)?;
+            if let Some(device) = &mut ended.receipt.device {
+                device.text = Some(measured);
+            }
+            ended.save()
+        }
+        None => Ok(()),
+    });
     strictly(finish(ended, outcome, args, out)?, strict)
 }
 

@@ -5,7 +5,10 @@ use super::bench::{Plan, Session, measure};
 use super::limits::{host_cost, stream};
 use super::open::Adapter;
 use super::run::device_record;
-use crate::scenario::{Cell, Scaling, Shape};
+use super::whole;
+use crate::load_model::load;
+use crate::machine::MachineArgs;
+use crate::scenario::{Cell, Generate, Scaling, Shape};
 use kernels::Operation;
 use kernels_gpu::{GpuKernel, LADDER};
 use receipt::{MicroCell, Residency, RowStatus, Rule};
@@ -50,6 +53,19 @@ fn assert_whole(cell: &MicroCell, kernels: usize) {
     assert!(stream.ns.len() == ROUNDS && stream.gb_s > 0.0 && stream.bytes_per_call > 0);
     assert!(cell.summaries.iter().all(|summary| summary.share_of_stream.is_some()));
     assert!(cell.without_time.is_empty() && cell.calls_per_epoch > 0 && cell.threads == 1);
+}
+
+#[test]
+fn a_text_is_held_against_the_cpus_and_goes_in_rounds() {
+    let Some(adapter) = adapter() else { return };
+    let machine = MachineArgs::default().check(1).expect("a machine");
+    let loaded = load("builtin", None, &machine).expect("loads");
+    let asked = Generate { prompt: "ROMEO:".into(), max_tokens: 5, rounds: 1, timeout_s: None, goldens: false };
+    let text = whole::measure(&adapter, &loaded, &asked, &machine).expect("measured");
+    let vocab = loaded.model.config.vocab as u64;
+    assert!(text.outputs > 0 && text.outputs.is_multiple_of(vocab) && text.differing_bits < text.outputs);
+    assert!(text.max_abs_difference < 0.2 && text.dispatches_per_token > 20 && text.bytes_per_token > 1 << 20);
+    assert!(text.rounds.len() >= 9 && text.rounds.iter().all(|round| round.decode_tokens == 4 && round.decode_ns > 0));
 }
 
 #[test]

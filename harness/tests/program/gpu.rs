@@ -57,7 +57,6 @@ fn flags_of_the_cpu_are_refused_by_name() {
         "--head q8",
         "--activations 128",
         "--engine llama",
-        "--model builtin",
         "--prefill-kernel auto",
         "--dense",
     ];

@@ -2,8 +2,9 @@
 
 use crate::document::{Block, Card, Section};
 use crate::words::{count, quoted};
+use receipt::judge::device::{self, TextSpeed};
 use receipt::judge::disturbance;
-use receipt::{DeviceRecord, Load, Receipt, figures};
+use receipt::{DeviceRecord, DeviceText, Load, Receipt, figures};
 
 /// Label and value.
 type Fact = (&'static str, String);
@@ -16,6 +17,10 @@ pub fn section(r: &Receipt) -> Section {
         vec![card("host", "Machine", machine(r)), card("build", "Build", build(r)), card("run", "Run", run(r))];
     if let Some(device) = &r.device {
         cards.insert(0, card("device", "GPU: all times are this device's", gpu(device)));
+        let text = device.text.as_ref().zip(device::text_speed(r));
+        cards.extend(
+            text.map(|(text, speed)| card("device-text", "A text on the GPU, by the host's clock", texts(text, speed))),
+        );
     }
     cards.extend(r.model.is_some().then(|| card("model", "Model", model(r))));
     cards.push(card("hashes", "SHA-256", hashes(r)));
@@ -82,6 +87,25 @@ fn gpu(d: &DeviceRecord) -> Vec<Fact> {
         ("Workgroup at most", workgroup),
         ("Device's clock", if d.timestamps { clock } else { "none: nothing can be timed".into() }),
     ]
+}
+
+/// A text's speed, and what its floats differ by.
+fn texts(text: &DeviceText, speed: TextSpeed) -> Vec<Fact> {
+    let rate = |tokens_s: f64| {
+        format!("{} tokens/s, median of {}", figures::number(tokens_s), count(text.rounds.len(), "round"))
+    };
+    let difference = format!("at most {:.1e} apart", text.max_abs_difference);
+    let bits = format!("{} of {}, {difference}", figures::integer(text.differing_bits), figures::integer(text.outputs));
+    let share = |share: f64| format!("{} of what a shader that only reads reaches", figures::percent(share));
+    let mut facts = vec![
+        ("Decoding", rate(speed.decode_tokens_s)),
+        ("Prompt", rate(speed.prefill_tokens_s)),
+        ("Read a token", figures::bytes(text.bytes_per_token)),
+        ("Dispatches a token", text.dispatches_per_token.to_string()),
+        ("Logits with other bits than the CPU's", bits),
+    ];
+    facts.extend(speed.share_of_stream.map(|of| ("Read a second", share(of))));
+    facts
 }
 
 /// `0.30 CPUs by a quota, which stopped the run 387 times`.

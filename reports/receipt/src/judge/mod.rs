@@ -14,7 +14,7 @@ pub mod claims;
 pub mod columns;
 mod comparisons;
 pub mod coverage;
-mod device;
+pub mod device;
 mod direction;
 pub mod disturbance;
 pub mod engines;
