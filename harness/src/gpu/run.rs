@@ -7,7 +7,7 @@ use super::list;
 use super::open::Adapter;
 use super::verify::{records, selected};
 use super::whole;
-use crate::cmd::compare::{CompareArgs, Ended, MeasureArgs, finish, strictly};
+use crate::cmd::compare::{CompareArgs, Ended, MeasureArgs, finish, now, strictly};
 use crate::error::{Error, Result};
 use crate::load_model::{Head, load};
 use crate::machine::MachineArgs;
@@ -68,7 +68,7 @@ fn measure(adapter: &Adapter, args: &MeasureArgs, text: Option<Option<String>>, 
     build_info::refuse_to_time_a_debug_build()?;
     let strict = args.strict || bitnet_environment::strict_mode()?;
     let session = Session::open(adapter)?;
-    let timestamp = jiff::Timestamp::now().to_string();
+    let timestamp = now();
     let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
     let machine = MachineArgs::default().check(1)?;
     let receipt = Receipt {

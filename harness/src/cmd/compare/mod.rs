@@ -9,9 +9,9 @@ mod products;
 mod run;
 
 pub use args::{CompareArgs, MeasureArgs};
-#[cfg(feature = "gpu")]
-pub use finish::Ended;
 pub use finish::{finish, strictly};
+#[cfg(feature = "gpu")]
+pub use {finish::Ended, plan::now};
 
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::choose::skipping::skipping;
