@@ -22,8 +22,8 @@ export VK_DRIVER_FILES NODEVICE_SELECT=1 TRITBENCH_NEEDS_GPU=1
 cargo test -p kernels-gpu
 cargo test -p harness --features gpu --test program gpu
 cargo test -p harness --features gpu --lib gpu
-cargo build -p harness --features gpu
-program=$(bash ci/program.sh)
+
+program=$(bash ci/program.sh --features gpu)
 "$program" list devices
 "$program" verify --device gpu
 
