@@ -69,3 +69,35 @@ pub(crate) fn store_4(y: &mut [i32], sums: int32x4_t) {
         y.copy_from_slice(&all[..y.len()]);
     }
 }
+
+/// The first four of these f16, little-endian, as f32: exact.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn fcvtl(halves: &[u8]) -> float32x4_t {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&halves[..8]);
+    // SAFETY: eight bytes; the load needs no alignment.
+    let bits = unsafe { vld1_u8(eight.as_ptr()) };
+    let floats: float32x4_t;
+    // SAFETY: the instruction is part of every 64-bit Arm; it reads and writes registers alone.
+    unsafe {
+        asm!(
+            "fcvtl {0:v}.4s, {1:v}.4h",
+            out(vreg) floats,
+            in(vreg) bits,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    floats
+}
+
+/// Stores up to four sums.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn store_4_f32(y: &mut [f32], sums: float32x4_t) {
+    let mut all = [0.0; 4];
+    // SAFETY: four elements; the store needs no alignment.
+    unsafe { vst1q_f32(all.as_mut_ptr(), sums) }
+    let len = y.len().min(4);
+    y[..len].copy_from_slice(&all[..len]);
+}
