@@ -83,13 +83,32 @@ fn run(command: Command, out: &Output) -> Result<()> {
         .map_err(|error| Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE)))?;
     match command {
         Command::List(args) => cmd::list::run(&args, out),
-        Command::Verify(args) => cmd::verify::run(&args, out),
-        Command::Compare(args) => cmd::compare::run(&args, out),
-        Command::Micro(args) => cmd::compare::run_micro(&args, out),
+        // A GPU has commands of its own, which know those of the CPU and not the other way round.
+        Command::Verify(args) => match args.device.gpu()? {
+            Some(adapter) => gpu::verify(&adapter, &args, out),
+            None => cmd::verify::run(&args, out),
+        },
+        Command::Compare(args) => match args.measure.device.gpu()? {
+            Some(adapter) => gpu::compare(&adapter, &args, out),
+            None => cmd::compare::run(&args, out),
+        },
+        Command::Micro(args) => match args.device.gpu()? {
+            Some(adapter) => gpu::micro(&adapter, &args, out),
+            None => cmd::compare::run_micro(&args, out),
+        },
         Command::Count(args) => cmd::count::run(&args, out),
-        Command::Limits(args) => cmd::limits::run(&args, out),
-        Command::Generate(args) => cmd::generate::run(&args, out),
-        Command::Perplexity(args) => cmd::perplexity::run(&args, out),
+        Command::Limits(args) => match args.device.gpu()? {
+            Some(adapter) => gpu::limits(&adapter, &args, out),
+            None => cmd::limits::run(&args, out),
+        },
+        Command::Generate(args) => match args.model.device.gpu()? {
+            Some(adapter) => gpu::generate(&adapter, &args, out),
+            None => cmd::generate::run(&args, out),
+        },
+        Command::Perplexity(args) => match args.model.device.gpu()? {
+            Some(adapter) => gpu::perplexity(&adapter, &args, out),
+            None => cmd::perplexity::run(&args, out),
+        },
         Command::Model(command) => cmd::model::run(&command, out),
         Command::Report(args) => cmd::report::run(&args, out),
         Command::Baseline(command) => cmd::baseline::run(&command, out),

@@ -91,7 +91,7 @@ mod tests {
             ),
             (
                 "list xyz",
-                "invalid value 'xyz' for '[WHAT]'; [possible values: kernels, scenarios, models, claims]; \
+                "invalid value 'xyz' for '[WHAT]'; [possible values: kernels, scenarios, models, claims, devices]; \
                  see tritbench list --help",
             ),
         ] {

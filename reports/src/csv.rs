@@ -11,7 +11,7 @@ use receipt::{
 };
 
 /// Columns in their order; tools know them by these names.
-const COLUMNS: [&str; 51] = [
+const COLUMNS: [&str; 53] = [
     "kind",
     "scenario",
     "run_status",
@@ -63,6 +63,8 @@ const COLUMNS: [&str; 51] = [
     "own_clock_tokens_per_s",
     "threads_used",
     "peak_memory_bytes",
+    "wall_ns_per_call",
+    "device",
 ];
 
 /// The file `measurements.csv` of a run, as bytes.
@@ -77,6 +79,7 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
             ("kind", kind.into()),
             ("scenario", receipt.scenario.name.as_str().into()),
             ("run_status", status.as_str().into()),
+            ("device", receipt.device.as_ref().map(|device| device.in_words()).into()),
         ];
         for (name, value) in run.into_iter().chain(figures) {
             if let Some(place) = COLUMNS.iter().position(|column| *column == name) {
@@ -139,6 +142,7 @@ fn micro_row(cell: &MicroCell, i: usize) -> Figures {
         ("rounds", whole(cell.rounds.len())),
         ("calls_per_epoch", Value::Integer(cell.calls_per_epoch.into())),
         ("median_ns_per_call", measured(summary.median_ns_per_call)),
+        ("wall_ns_per_call", if_some(query::wall_ns_per_call(cell, i))),
         ("gelem_s", measured(summary.gelem_s)),
         ("gb_s", measured(summary.gb_s)),
         ("share_of_stream", summary.share_of_stream.map_or(Value::Nothing, measured)),
@@ -386,5 +390,17 @@ mod tests {
         let (header, rows) = parsed(&fixture::interrupted());
         let low = header.iter().position(|h| h == "ratio_vs_baseline_low").unwrap();
         assert!(rows.iter().all(|r| r[low].is_empty()));
+    }
+
+    #[test]
+    fn a_row_of_a_gpu_names_it_and_has_both_clocks() {
+        let text = String::from_utf8(measurements(&fixture::gpu()).unwrap()).unwrap();
+        assert!(text.lines().next().unwrap().ends_with(",wall_ns_per_call,device"), "{text}");
+        let rows: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(rows.len(), 6, "two cells of two kernels and A/A");
+        for row in rows {
+            assert!(row.ends_with(",\"Card 4000, through vulkan, driver Maker 550.54\""), "{row}");
+        }
+        assert!(!String::from_utf8(measurements(&fixture::complete()).unwrap()).unwrap().contains("through"));
     }
 }

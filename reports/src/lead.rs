@@ -86,6 +86,9 @@ impl<'r> Lead<'r> {
         };
         let bound = self.best.bound.as_ref().map(|b| (b.share, query::limit(b.bound)));
         let limit = bound.or(self.best.share_of_stream.map(|share| (share, query::limit(BoundBy::Memory))));
+        // No limits of a device are known, only what it reads in the same rounds.
+        let words = |limit| if query::on_device(self.cell) { "what a shader that only reads reaches" } else { limit };
+        let limit = limit.map(|(share, limit)| (share, words(limit)));
         let limit = limit.map_or_else(String::new, |(s, limit)| format!(", {} of {limit}", figures::percent(s)));
         let runs = if self.direction().is_some_and(|d| d != Direction::Faster) {
             format!("{kernel} runs ")

@@ -20,6 +20,7 @@ fn kinds() -> Vec<(&'static str, Receipt)> {
         ("no-regression", fixture::no_regression()),
         ("activation-rules", fixture::activation_rules()),
         ("engines", fixture::engines()),
+        ("gpu", fixture::gpu()),
         ("interrupted", fixture::interrupted()),
         ("empty", fixture::empty()),
     ]

@@ -146,6 +146,17 @@ pub fn limiter(by: BoundBy) -> String {
     format!("{}{}", if by == BoundBy::Ports { "its " } else { "" }, bound(by))
 }
 
+/// Whether a cell's times are a device's: the host's stand beside them then.
+pub fn on_device(cell: &MicroCell) -> bool {
+    cell.rounds.iter().any(|round| !round.wall_ns.is_empty())
+}
+
+/// Median time of a call of an entry by the host's clock, in nanoseconds, of a cell on a device.
+pub fn wall_ns_per_call(cell: &MicroCell, entry: usize) -> Option<f64> {
+    let calls = f64::from(cell.calls_per_epoch.max(1));
+    figures::median(cell.rounds.iter().filter_map(|round| Some(*round.wall_ns.get(entry)? as f64 / calls)))
+}
+
 /// The limit that a share is of, for sentences. Other code may go beyond a port mix.
 pub fn limit(by: BoundBy) -> &'static str {
     match by {

@@ -80,10 +80,10 @@ fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
     let mut tags = Vec::new();
     tags.extend(receipt.scenario.quick.then_some(("quick", Tone::Plain)));
     tags.extend((receipt.status != Status::Complete).then_some(("not complete", Tone::Bad)));
-    let mut about = vec![receipt.host.cpu.clone(), about::to_the_minute(&receipt.timestamp)];
+    let mut about = vec![receipt.measured_on(), about::to_the_minute(&receipt.timestamp)];
     about.extend((opening != answer).then_some(opening));
     Page {
-        title: format!("{} on {}", receipt.scenario.name, receipt.host.cpu),
+        title: format!("{} on {}", receipt.scenario.name, receipt.measured_on()),
         kind: format!("tritbench {kind} · scenario {}", receipt.scenario.name),
         tags,
         answer,

@@ -9,12 +9,13 @@ fn look(width: usize, full: bool) -> Look {
     Look { width, full, ..Look::plain() }
 }
 
-fn all() -> [(&'static str, Receipt); 5] {
+fn all() -> [(&'static str, Receipt); 6] {
     [
         ("complete", fixture::complete()),
         ("interrupted", fixture::interrupted()),
         ("activation-rules", fixture::activation_rules()),
         ("engines", fixture::engines()),
+        ("gpu", fixture::gpu()),
         ("gate-fail", fixture::two_kernels(0.1)),
     ]
 }

@@ -4,7 +4,7 @@ use crate::choose::decode_kernel::{self, Selection};
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::error::{Error, Result};
 use crate::files::{check_named, write_named};
-use crate::gpu::{self, DeviceArgs};
+use crate::gpu::DeviceArgs;
 use crate::load_model::{Head, Loaded, Reading, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};
 use crate::measure::bench::{Bench, room, room_for_answer};
@@ -299,9 +299,6 @@ pub fn request(
 /// Runs `generate`.
 pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let Asked { sampling, timeout, deterministic } = Asked::of(args)?;
-    if let Some(adapter) = args.model.device.gpu()? {
-        return gpu::generate(&adapter, args, out);
-    }
     let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
     policy.check(&args.model.machine.check(all_cpus())?)?;
     let Prompted { machine, loaded, prompt, capacity } = Prompted::of(args, &args.model)?;

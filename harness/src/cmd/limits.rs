@@ -1,6 +1,7 @@
 //! `limits`: what this machine can do at most, before any kernel is judged by it.
 
 use crate::error::Result;
+use crate::gpu::DeviceArgs;
 use crate::machine::{MachineArgs, all_cpus, host};
 use crate::measure::limits::{self, Effort, Plan, thread_counts};
 use crate::output::{Output, table};
@@ -21,6 +22,9 @@ pub struct LimitsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// The CPU, or a GPU
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Threads to go up to (all CPUs by default), pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,

@@ -1,5 +1,6 @@
 //! `list`: what there is, what runs here, and if not, why not.
 
+use super::kernel_table::kernel_table;
 use super::{claims, field_claims};
 use crate::error::{Error, Result};
 use crate::gpu::{self, DeviceArgs};
@@ -12,7 +13,6 @@ use clap::{Args, ValueEnum};
 use model::builtin;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
-use receipt::KernelRecord;
 use receipt::figures::mib;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -91,34 +91,6 @@ fn kernels(args: &ListArgs, machine: &Machine, out: &Output) -> Result<()> {
         return out.listing("kernels", &kernels);
     }
     out.line(kernel_table(&kernels))
-}
-
-/// Kernels as a table, and what each is below it.
-pub fn kernel_table(kernels: &[KernelRecord]) -> String {
-    let rows = kernels.iter().map(|k| {
-        let runs = k.reason.clone().unwrap_or_else(|| "yes".into());
-        let exact = if k.exact { "exact" } else { "f32 rounding" };
-        vec![
-            k.id.clone(),
-            k.family.to_string(),
-            k.packing.clone(),
-            if k.bits_per_weight.is_nan() { "-".into() } else { format!("{:.3}", k.bits_per_weight) },
-            exact.into(),
-            k.ops.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            runs,
-        ]
-    });
-    let head = ["kernel", "family", "packing", "bits/weight", "result", "operations", "runs here"];
-    let mut lines = vec![table(&head, &[3], rows)];
-    for kernel in kernels {
-        let base = kernel.builds_on.as_ref().map(|b| format!(" (builds on {b})")).unwrap_or_default();
-        lines.push(format!("{}: {}{base}", kernel.id, kernel.summary));
-        if let Some(foreign) = &kernel.foreign {
-            let said = [&foreign.origin, &foreign.compiler].into_iter().flatten().map(|text| format!(", {text}"));
-            lines.push(format!("  of {} ({}){}", foreign.library, foreign.sha256, said.collect::<String>()));
-        }
-    }
-    lines.join("\n")
 }
 
 fn scenarios(json: bool, out: &Output) -> Result<()> {

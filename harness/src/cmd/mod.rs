@@ -11,6 +11,7 @@ pub mod gate;
 mod gate_output;
 pub mod generate;
 pub mod inspect;
+pub mod kernel_table;
 pub mod limits;
 pub mod list;
 pub mod model;

@@ -5,7 +5,6 @@ use crate::choose::decode_kernel::Selection;
 use crate::choose::skipping::{self, skipping};
 use crate::error::{Error, Result};
 use crate::files::read_limited;
-use crate::gpu;
 use crate::interrupt;
 use crate::load_model::Loaded;
 use crate::machine::Machine;
@@ -74,7 +73,7 @@ struct Report {
 }
 
 /// The text to score, and its name.
-fn text_of(args: &PerplexityArgs) -> Result<(String, String)> {
+pub fn text_of(args: &PerplexityArgs) -> Result<(String, String)> {
     for (flag, value) in [("--window", Some(args.window)), ("--windows", args.windows)] {
         if value == Some(0) {
             return Err(Error::input(format!("{flag} 0 scores nothing; give at least 1")));
@@ -120,9 +119,6 @@ pub fn tokens_of(
 /// Runs `perplexity`.
 pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let (name, text) = text_of(args)?;
-    if let Some(adapter) = args.model.device.gpu()? {
-        return gpu::perplexity(&adapter, args, (&name, &text), out);
-    }
     // Integer kernels cannot read the seed's table, so `auto` means the last W2A32 kernel that runs here.
     let mut model_args = args.model.clone();
     if args.lut == Lut::Seed && model_args.kernel == "auto" {

@@ -1,7 +1,7 @@
 //! `verify`: every kernel against the oracle, and what is no kernel: sparse rows and columns, output heads.
 
 use crate::error::{Error, Result};
-use crate::gpu::{self, DeviceArgs};
+use crate::gpu::DeviceArgs;
 use crate::guests::{GuestArgs, Guests};
 use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
@@ -37,9 +37,6 @@ pub struct VerifyArgs {
 
 /// Runs `verify`.
 pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
-    if let Some(adapter) = args.device.gpu()? {
-        return gpu::verify(&adapter, args, out);
-    }
     let machine = args.machine.to_measure(1)?;
     let mut guests = Guests::open(&args.guests, &machine, 1)?;
     let named = guests.take_named(args.kernels.clone())?;

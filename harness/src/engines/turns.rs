@@ -116,6 +116,7 @@ impl Turns {
                 order: order.clone(),
                 ns: spent().map(|spent| spent.ns).collect(),
                 cpu_ns: spent().map(|spent| spent.cpu_ns).collect(),
+                wall_ns: Vec::new(),
                 involuntary_switches: spent().map(|spent| spent.involuntary_switches).collect(),
             });
         }
@@ -179,6 +180,7 @@ mod tests {
             order: order.into(),
             ns: vec![10, 20, 30],
             cpu_ns: vec![1, 2, 3],
+            wall_ns: Vec::new(),
             involuntary_switches: vec![0; 3],
         };
         let own = |ns| vec![OwnTimes { text_decode_ns: ns, prompt_ns: 0 }];

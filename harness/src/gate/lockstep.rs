@@ -201,6 +201,7 @@ mod tests {
                 order: vec![0, 1, 2],
                 ns: times.iter().enumerate().map(|(c, ns)| ns + spread * ((i * 7 + c as u64 * 3) % 11)).collect(),
                 cpu_ns: vec![1; 3],
+                wall_ns: Vec::new(),
                 involuntary_switches: vec![0; 3],
             };
             (0..n).map(round).collect()

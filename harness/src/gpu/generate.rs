@@ -3,7 +3,7 @@
 use super::open::Adapter;
 use super::text::GpuSequence;
 use crate::cmd::generate::{Asked, GenerateArgs, ModelArgs, ModelUsed, Prompted, request};
-use crate::cmd::perplexity::{Lut, PerplexityArgs, tokens_of};
+use crate::cmd::perplexity::{Lut, PerplexityArgs, text_of, tokens_of};
 use crate::error::{Error, Result};
 use crate::files::write_named;
 use crate::load_model::Head;
@@ -171,12 +171,13 @@ struct Scored {
 }
 
 /// Runs `perplexity --device gpu`.
-pub fn perplexity(adapter: &Adapter, args: &PerplexityArgs, (name, text): (&str, &str), out: &Output) -> Result<()> {
+pub fn perplexity(adapter: &Adapter, args: &PerplexityArgs, out: &Output) -> Result<()> {
     if args.lut == Lut::Seed {
         return Err(Error::input("--device gpu: --lut seed needs a W2A32 kernel of the CPU; leave one of them out"));
     }
     let (model, kernel) = of_device(&args.model)?;
-    let (machine, loaded, tokens) = tokens_of(args, &model, (name, text))?;
+    let (name, text) = text_of(args)?;
+    let (machine, loaded, tokens) = tokens_of(args, &model, (&name, &text))?;
     let device = adapter.open(Settings { checked: false, ..Settings::default() })?;
     let mut sequence = GpuSequence::new(&device, &loaded.model, &machine, args.window)?;
     let windows = if args.quick { 2 } else { args.windows.unwrap_or(usize::MAX) };
@@ -190,7 +191,7 @@ pub fn perplexity(adapter: &Adapter, args: &PerplexityArgs, (name, text): (&str,
         perplexity: result.nats_per_token.exp(),
         tokens: result.tokens,
         window: args.window,
-        text: name.into(),
+        text: name,
         kernel,
         device: adapter.facts().name.clone(),
         head: "f16",

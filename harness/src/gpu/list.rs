@@ -1,7 +1,7 @@
 //! `list devices`, and `list kernels` of a device.
 
 use super::open::{Adapter, of_device};
-use crate::cmd::list::kernel_table;
+use crate::cmd::kernel_table::kernel_table;
 use crate::error::Result;
 use crate::output::{Output, table};
 use crate::runs::record_of;

@@ -41,6 +41,15 @@ impl Adapter {
     }
 }
 
+impl Adapter {
+    /// Refuses to time by the host's clock, which has the driver in it.
+    pub fn refuse_without_clock(&self) -> Result<()> {
+        let AdapterFacts { index, name, timestamps, .. } = self.facts();
+        let what = format!("--device gpu:{index}: {name} has no timestamps, so nothing is timed on it");
+        if *timestamps { Ok(()) } else { Err(Error::unsupported(what)) }
+    }
+}
+
 /// An error of a device as one of the command line.
 pub fn of_device(error: &GpuError) -> Error {
     match error {

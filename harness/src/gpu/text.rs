@@ -82,6 +82,11 @@ impl<'d> GpuSequence<'d> {
         Ok(Self { model, decoder, times: Times::default() })
     }
 
+    /// Bytes of weights that a decoded token reads.
+    pub fn bytes_per_token(&self) -> u64 {
+        self.decoder.bytes_per_token()
+    }
+
     /// Dispatches of a decoded token.
     pub fn dispatches_per_token(&self) -> usize {
         self.decoder.dispatches_per_token()

@@ -63,6 +63,14 @@ impl MachineArgs {
         Self { threads: self.threads.or(Some(threads)), pin: self.pin, cpu_features, placed: self.placed }
     }
 
+    /// The first of these flags that was given.
+    #[cfg(feature = "gpu")]
+    pub fn given(&self) -> Option<&'static str> {
+        let flags = [("--threads", self.threads.is_some()), ("--pin", self.pin)];
+        let flags = flags.into_iter().chain([("--cpu-features", self.cpu_features.is_some())]);
+        flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+
     /// [`Self::check`] for a command that measures: says what will disturb it.
     pub fn to_measure(&self, default_threads: usize) -> Result<Machine> {
         let machine = self.check(default_threads)?;

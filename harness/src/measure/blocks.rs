@@ -303,6 +303,7 @@ mod tests {
                 order: vec![0, 1, 2],
                 ns: vec![4_000 + i, 2_000, 2_000 + i],
                 cpu_ns: vec![4_000 + i, 2_000, 2_000],
+                wall_ns: Vec::new(),
                 involuntary_switches: vec![0; 3],
             },
         };

@@ -68,7 +68,8 @@ pub fn timed<E>(turn: impl FnOnce() -> Result<(), E>) -> Result<Spent, E> {
 /// Those of `turn`.
 pub fn round<E>(order: Vec<u8>, mut turn: impl FnMut(usize) -> Result<Option<Spent>, E>) -> Result<Option<Round>, E> {
     let n = order.len();
-    let mut round = Round { ns: vec![0; n], cpu_ns: vec![0; n], involuntary_switches: vec![0; n], order };
+    let (ns, cpu_ns, wall_ns) = (vec![0; n], vec![0; n], Vec::new());
+    let mut round = Round { ns, cpu_ns, wall_ns, involuntary_switches: vec![0; n], order };
     for &entry in &round.order {
         let entry = usize::from(entry);
         let Some(spent) = turn(entry)? else { return Ok(None) };

@@ -18,6 +18,7 @@ mod engines;
 mod gate;
 mod gate_coverage;
 mod goldens;
+mod gpu;
 #[cfg(feature = "gpu")]
 mod gpu_texts;
 #[cfg(target_os = "linux")]

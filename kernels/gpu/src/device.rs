@@ -1,5 +1,5 @@
-//! An opened device: buffers, pipelines, submissions with a limit. Whatever goes wrong on it becomes an error of the call
-//! during which it is noticed.
+//! An opened device: buffers, pipelines, submissions with a limit. Whatever goes wrong on it becomes an error of the
+//! call during which it is noticed.
 
 use crate::adapter::{AdapterFacts, Found};
 use crate::error::{GpuError, first_line};
@@ -228,8 +228,8 @@ impl Device {
         } else {
             // SAFETY: without checks a shader must stay within its buffers and end. All loops go up to a size that is
             // given when the pipeline is made, or that of a buffer; all indices lie within operands that are padded to
-            // what a workgroup takes, or are compared with their number first. The suite runs the same texts with checks,
-            // and both must give the oracle's results.
+            // what a workgroup takes, or are compared with their number first. The suite runs the same texts with
+            // checks, and both must give the oracle's results.
             unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
         let compilation_options = wgpu::PipelineCompilationOptions {

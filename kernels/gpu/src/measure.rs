@@ -1,12 +1,15 @@
 //! Time by the device's own clock: a submission of many dispatches between two timestamps.
 
-use crate::device::{Device, Dispatch};
+use crate::device::{Device, Dispatch, Part};
 use crate::error::GpuError;
 use crate::ladder::GpuKernel;
 use crate::matrix::Matrix;
 use crate::product::{Inputs, Product};
 use crate::shaders;
 use kernels::PackedWeights;
+use kernels::random::SplitMix64;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// What an epoch took.
@@ -18,39 +21,70 @@ pub struct Spent {
     pub wall_ns: u64,
 }
 
-/// A product with one copy of its matrix or several, which take turns: with several that together are larger than the
-/// device's caches, each is read from memory.
-pub struct Copies {
-    products: Vec<Product>,
-    bytes: u64,
-    next: usize,
+/// One copy of a matrix or several, which whatever reads them shares and goes through in turn: with several that
+/// together are larger than the device's caches, each is read from memory, whoever read before.
+pub struct Rotation {
+    matrices: Vec<Matrix>,
+    next: Rc<Cell<usize>>,
 }
 
-impl Copies {
-    /// Makes so many copies ready.
+/// Bytes of copies after which the host waits until the device has them, so that they are not in memory twice.
+const AT_ONCE: u64 = 64 << 20;
+
+impl Rotation {
+    /// Copies weights so many times.
     ///
     /// # Errors
     /// What the device says: they may not fit.
-    pub fn new(
-        kernel: &GpuKernel,
-        device: &Device,
-        weights: &PackedWeights,
-        inputs: &Inputs,
-        copies: usize,
-    ) -> Result<Self, GpuError> {
-        let mut products = Vec::with_capacity(copies);
-        let mut bytes = 0;
+    pub fn new(device: &Device, weights: &PackedWeights, copies: usize) -> Result<Self, GpuError> {
+        let mut matrices = Vec::with_capacity(copies);
+        let mut waiting = 0;
         for _ in 0..copies.max(1) {
             let matrix = Matrix::new(device, weights)?;
-            bytes = matrix.bytes();
-            products.push(kernel.product(device, &matrix, inputs)?);
+            waiting += matrix.bytes();
+            matrices.push(matrix);
+            if waiting >= AT_ONCE {
+                device.run([])?;
+                waiting = 0;
+            }
         }
-        Ok(Self { products, bytes, next: 0 })
+        device.run([])?;
+        Ok(Self { matrices, next: Rc::default() })
     }
 
     /// Bytes of packed weights that a call reads.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.matrices[0].bytes()
+    }
+
+    /// How many there are.
+    pub fn copies(&self) -> usize {
+        self.matrices.len()
+    }
+}
+
+/// The next so many of `count` places in turn.
+fn turn(next: &Cell<usize>, count: usize, calls: u32) -> impl Iterator<Item = usize> {
+    let from = next.get();
+    next.set((from + calls as usize) % count);
+    (0..calls as usize).map(move |call| (from + call) % count)
+}
+
+/// A product with each copy of its matrix.
+pub struct Copies {
+    products: Vec<Product>,
+    next: Rc<Cell<usize>>,
+}
+
+impl Copies {
+    /// Makes a product with each copy ready.
+    ///
+    /// # Errors
+    /// Operands that do not fit the kernel; what the device says.
+    pub fn new(kernel: &GpuKernel, device: &Device, weights: &Rotation, inputs: &Inputs) -> Result<Self, GpuError> {
+        let product = |matrix| kernel.product(device, matrix, inputs);
+        let products = weights.matrices.iter().map(product).collect::<Result<_, _>>()?;
+        Ok(Self { products, next: Rc::clone(&weights.next) })
     }
 
     /// The first copy's product, to look at what it gives.
@@ -58,50 +92,105 @@ impl Copies {
         &self.products[0]
     }
 
+    /// Dispatches of a call.
+    pub fn dispatches(&self) -> usize {
+        self.products[0].dispatches.len()
+    }
+
     /// Makes so many calls in one pass of one submission.
     ///
     /// # Errors
     /// What the device says.
     pub fn epoch(&mut self, device: &Device, calls: u32) -> Result<Spent, GpuError> {
-        let count = self.products.len();
-        let calls = (0..calls as usize).map(|call| &self.products[(self.next + call) % count]);
-        let dispatches: Vec<&Dispatch> = calls.clone().flat_map(|product| &product.dispatches).collect();
-        let number = calls.len();
-        let spent = device.timed(&dispatches)?;
-        self.next = (self.next + number) % count;
-        Ok(spent)
+        let calls = turn(&self.next, self.products.len(), calls);
+        let dispatches: Vec<&Dispatch> = calls.flat_map(|copy| &self.products[copy].dispatches).collect();
+        device.timed(&dispatches)
+    }
+
+    /// What so many calls in one pass of one submission cost the host, in nanoseconds: recording and submitting them,
+    /// and the same until they have come back.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn host_ns(&mut self, device: &Device, calls: u32) -> Result<[u64; 2], GpuError> {
+        let calls = turn(&self.next, self.products.len(), calls);
+        let dispatches: Vec<&Dispatch> = calls.flat_map(|copy| &self.products[copy].dispatches).collect();
+        let start = Instant::now();
+        let mut encoder = device.encoder();
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            dispatches.iter().for_each(|dispatch| dispatch.record(&mut pass, 1));
+        }
+        let submission = device.submit(encoder)?;
+        let submitted = start.elapsed().as_nanos() as u64;
+        device.wait(submission)?;
+        Ok([submitted, start.elapsed().as_nanos() as u64])
     }
 }
 
-/// A plain read of as many bytes as a product's matrix has, in as many copies.
+/// A plain read of as many bytes as a matrix has, of each of its copies in turn.
 pub struct Stream {
     reads: Vec<Vec<Dispatch>>,
     bytes: u64,
-    next: usize,
+    next: Rc<Cell<usize>>,
 }
 
 /// Workgroups that a read has: enough for any card.
 const STREAM_WORKGROUPS: u32 = 1024;
 
 impl Stream {
-    /// Buffers of so many bytes.
+    /// Reads of the very copies that products read.
     ///
     /// # Errors
     /// What the device says.
-    pub fn new(device: &Device, weights: &PackedWeights, copies: usize) -> Result<Self, GpuError> {
+    pub fn new(device: &Device, weights: &Rotation) -> Result<Self, GpuError> {
+        let parts = |matrix: &Matrix| -> Vec<(u64, u64)> {
+            matrix.windows.iter().map(|window| (window.offset, window.bytes)).collect()
+        };
+        let copies = weights.matrices.iter().map(|matrix| (&matrix.buffer, parts(matrix)));
+        Ok(Self { next: Rc::clone(&weights.next), ..Self::of(device, copies.collect(), weights.bytes())? })
+    }
+
+    /// Reads of buffers of so many bytes each, a multiple of 16, that hold noise.
+    ///
+    /// # Errors
+    /// What the device says: they may not fit.
+    pub fn of_bytes(device: &Device, bytes: u64, copies: usize) -> Result<Self, GpuError> {
+        let mut random = SplitMix64::new(bytes);
+        let noise: Vec<u64> = (0..NOISE_BYTES.min(bytes) / 8).map(|_| random.next_u64()).collect();
+        let noise: &[u8] = bytemuck::cast_slice(&noise);
+        let mut buffers = Vec::with_capacity(copies);
+        for _ in 0..copies.max(1) {
+            let buffer = device.empty(bytes)?;
+            for offset in (0..bytes).step_by(noise.len().max(1)) {
+                let length = (bytes - offset).min(noise.len() as u64) as usize;
+                device.queue.write_buffer(&buffer, offset, &noise[..length]);
+            }
+            device.run([])?;
+            buffers.push(buffer);
+        }
+        let most = (device.settings().binding_bytes / NOISE_BYTES).max(1) * NOISE_BYTES;
+        let parts = || (0..bytes).step_by(most as usize).map(|offset| (offset, (bytes - offset).min(most))).collect();
+        Self::of(device, buffers.iter().map(|buffer| (buffer, parts())).collect(), bytes)
+    }
+
+    fn of(device: &Device, copies: Vec<(&wgpu::Buffer, Vec<(u64, u64)>)>, bytes: u64) -> Result<Self, GpuError> {
         let pipeline = device.pipeline(&shaders::STREAM, &[])?;
         let result = device.empty(4 * 256 * u64::from(STREAM_WORKGROUPS))?;
-        let (mut reads, mut bytes) = (Vec::with_capacity(copies), 0);
-        for _ in 0..copies.max(1) {
-            let matrix = Matrix::new(device, weights)?;
-            bytes = matrix.bytes();
-            let read = |window| {
-                let buffers = [matrix.part(window), (&result).into()];
+        let mut reads = Vec::with_capacity(copies.len());
+        for (buffer, parts) in copies {
+            let read = |(offset, size): (u64, u64)| {
+                let buffers = [Part { buffer, offset, size: Some(size) }, (&result).into()];
                 device.dispatch(&pipeline, &buffers, [STREAM_WORKGROUPS, 1, 1])
             };
-            reads.push(matrix.windows.iter().map(read).collect::<Result<Vec<_>, _>>()?);
+            reads.push(parts.into_iter().map(read).collect::<Result<Vec<_>, _>>()?);
         }
-        Ok(Self { reads, bytes, next: 0 })
+        Ok(Self { reads, bytes, next: Rc::default() })
+    }
+
+    /// Name and SHA-256 of its shader.
+    pub fn shader() -> (&'static str, String) {
+        (shaders::STREAM.name, shaders::STREAM.sha256())
     }
 
     /// Bytes that a call reads.
@@ -114,14 +203,14 @@ impl Stream {
     /// # Errors
     /// What the device says.
     pub fn epoch(&mut self, device: &Device, calls: u32) -> Result<Spent, GpuError> {
-        let count = self.reads.len();
-        let dispatches: Vec<&Dispatch> =
-            (0..calls as usize).flat_map(|call| &self.reads[(self.next + call) % count]).collect();
-        let spent = device.timed(&dispatches)?;
-        self.next = (self.next + calls as usize) % count;
-        Ok(spent)
+        let calls = turn(&self.next, self.reads.len(), calls);
+        let dispatches: Vec<&Dispatch> = calls.flat_map(|copy| &self.reads[copy]).collect();
+        device.timed(&dispatches)
     }
 }
+
+/// Bytes of noise that buffers repeat; windows begin at multiples of it.
+const NOISE_BYTES: u64 = 1 << 20;
 
 impl Device {
     /// Runs dispatches in one pass between two timestamps.

@@ -24,7 +24,9 @@ impl Shader {
 
 /// The pieces, by their files.
 macro_rules! pieces {
-    ($($name:ident = $file:literal,)*) => { $(const $name: &str = include_str!(concat!("shaders/", $file, ".wgsl"));)* };
+    ($($name:ident = $file:literal,)*) => {
+        $(const $name: &str = include_str!(concat!("shaders/", $file, ".wgsl"));)*
+    };
 }
 
 pieces! {

@@ -1,4 +1,5 @@
-//! On whatever adapter there is, software too. Without one they say so, aloud, and `ci/gpu.sh` takes that for a failure.
+//! On whatever adapter there is, software too. Without one they say so, aloud, and `ci/gpu.sh` takes that for a
+//! failure.
 
 use crate::device::{Device, Settings};
 use crate::error::GpuError;
@@ -240,12 +241,17 @@ fn an_epoch_is_timed_by_the_device_and_its_sums_stay_right() {
     let (codes, weights, token) = operands(70, 512);
     let inputs = Inputs::new(&device, std::slice::from_ref(&token)).expect("fits");
     let kernel = find("gpu-dp4a-tile32").expect("there");
-    let mut copies = crate::Copies::new(kernel, &device, &weights, &inputs, 3).expect("fits");
+    let rotation = crate::Rotation::new(&device, &weights, 3).expect("fits");
+    let mut copies = crate::Copies::new(kernel, &device, &rotation, &inputs).expect("fits");
     let spent = copies.epoch(&device, 7).expect("runs");
     assert!(spent.device_ns > 0.0 && spent.wall_ns > 0);
     let want = reference::dot_i64(&codes[..512], kernels::CodeTable::TERNARY, token.rounded.values());
     assert_eq!(i64::from(copies.first().sums(&device).expect("read")[0]), want);
-    let mut stream = crate::Stream::new(&device, &weights, 2).expect("fits");
+    let mut stream = crate::Stream::new(&device, &rotation).expect("fits");
     assert!(stream.epoch(&device, 3).expect("runs").device_ns > 0.0);
-    assert_eq!((stream.bytes(), copies.bytes()), (3 * 32 * 512 / 4, 3 * 32 * 512 / 4));
+    assert_eq!((stream.bytes(), rotation.bytes(), rotation.copies()), (3 * 32 * 512 / 4, 3 * 32 * 512 / 4, 3));
+    let [submitted, back] = copies.host_ns(&device, 5).expect("runs");
+    assert!(0 < submitted && submitted <= back && copies.dispatches() > 0);
+    let mut alone = crate::Stream::of_bytes(&device, 3 << 20, 2).expect("fits");
+    assert!(alone.epoch(&device, 2).expect("runs").device_ns > 0.0 && alone.bytes() == 3 << 20);
 }

@@ -1,5 +1,5 @@
-//! The suite for kernels of a device ([`crate::Gemv::Device`]): the same cases and the same oracle, multiplied by whoever
-//! drives the device.
+//! The suite for kernels of a device ([`crate::Gemv::Device`]): the same cases and the same oracle, multiplied by
+//! whoever drives the device.
 
 use super::case::{Case, Wrong, compare_named, filled};
 use super::compare::{Errors, Expected};

@@ -36,7 +36,7 @@ mod tests {
                 validator.iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect();
             assert!(errors.is_empty(), "{errors:?}");
         };
-        let others = [fixture::interrupted(), fixture::empty(), fixture::hostile(), fixture::engines()];
+        let others = [fixture::interrupted(), fixture::empty(), fixture::hostile(), fixture::engines(), fixture::gpu()];
         for receipt in [fixture::complete()].into_iter().chain(others) {
             assert_valid(&serde_json::from_slice(&sealed(&receipt).unwrap()).unwrap());
         }

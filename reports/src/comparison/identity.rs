@@ -16,6 +16,7 @@ fn facts(r: &Receipt) -> Vec<Fact> {
     let cpuid = h.family_model_stepping.map_or_else(|| "not reported".into(), |[f, m, s]| format!("{f}, {m}, {s}"));
     let caches: Vec<String> = h.caches_bytes.iter().map(|b| figures::bytes(*b)).collect();
     vec![
+        ("GPU", gpu(r)),
         ("CPU", h.cpu.clone()),
         ("CPU family, model, stepping", cpuid),
         ("architecture", h.arch.clone()),
@@ -27,6 +28,11 @@ fn facts(r: &Receipt) -> Vec<Fact> {
         ("threads", r.settings.threads.to_string()),
         ("feature mask", r.settings.cpu_features.clone().unwrap_or_else(|| "none".into())),
     ]
+}
+
+/// The GPU that a run is about.
+fn gpu(r: &Receipt) -> String {
+    r.device.as_ref().map_or_else(|| "none".into(), |device| device.in_words())
 }
 
 /// What may matter besides the build, and is said, but does not forbid a comparison.
@@ -54,8 +60,11 @@ pub fn key(r: &Receipt) -> String {
     facts(r).into_iter().map(|(_, value)| value).collect::<Vec<_>>().join("\n")
 }
 
-/// A run's machine in a few words: CPU, number of CPUs, threads.
+/// A run's machine in a few words: CPU, number of CPUs, threads; of a run on a GPU this one.
 pub fn in_words(r: &Receipt) -> String {
+    if r.device.is_some() {
+        return r.measured_on();
+    }
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let mask = r.settings.cpu_features.as_ref().map_or_else(String::new, |m| format!(", features masked to {m}"));
     let stepping = r.host.family_model_stepping.map_or_else(String::new, |[f, m, s]| format!(" ({f}/{m}/{s})"));

@@ -106,6 +106,18 @@ fn runs_by_two_rules_share_nothing() {
 }
 
 #[test]
+fn a_gpu_is_another_machine_than_its_host() {
+    let (gpu, mut cpu) = (fixture::gpu(), fixture::gpu());
+    cpu.device = None;
+    for c in [compare(cpu, gpu.clone()), compare(fixture::complete(), gpu.clone())] {
+        assert!(c.pairs.iter().filter_map(|pair| pair.change.as_ref()).all(|change| change.direction.is_none()));
+        let answer = c.page().answer;
+        assert!(answer.contains("GPU") && answer.contains("nothing is compared"), "{answer}");
+    }
+    assert!(compare(gpu.clone(), gpu).differences.is_empty());
+}
+
+#[test]
 fn nothing_of_another_host_is_divided() {
     let mut other = changed("avx2-permute", 2.0);
     other.host.cpu = "<script>".into();

@@ -24,7 +24,7 @@ pub fn github_benchmark(receipt: &Receipt) -> Vec<Benchmark> {
         unit: l.unit,
         value: l.ns,
         range: l.interval.map(|(low, high)| format!("{low:.1} to {high:.1}")),
-        extra: format!("{}\n{commit}, {}", l.rounds, receipt.host.cpu),
+        extra: format!("{}\n{commit}, {}", l.rounds, receipt.measured_on()),
     };
     latencies(receipt).into_iter().map(benchmark).collect()
 }

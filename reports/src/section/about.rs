@@ -2,8 +2,9 @@
 
 use crate::document::{Block, Card, Section};
 use crate::words::{count, quoted};
+use receipt::judge::device::{self, TextSpeed};
 use receipt::judge::disturbance;
-use receipt::{Load, Receipt, figures};
+use receipt::{DeviceRecord, DeviceText, Load, Receipt, figures};
 
 /// Label and value.
 type Fact = (&'static str, String);
@@ -14,6 +15,13 @@ pub fn section(r: &Receipt) -> Section {
         |id: &str, title: &str, facts: Vec<Fact>| Card { id: id.into(), title: title.into(), facts, ..Card::default() };
     let mut cards =
         vec![card("host", "Machine", machine(r)), card("build", "Build", build(r)), card("run", "Run", run(r))];
+    if let Some(device) = &r.device {
+        cards.insert(0, card("device", "GPU: all times are this device's", gpu(device)));
+        let text = device.text.as_ref().zip(device::text_speed(r));
+        cards.extend(
+            text.map(|(text, speed)| card("device-text", "A text on the GPU, by the host's clock", texts(text, speed))),
+        );
+    }
     cards.extend(r.model.is_some().then(|| card("model", "Model", model(r))));
     cards.push(card("hashes", "SHA-256", hashes(r)));
     cards.push(Card { commands: commands(r), ..card("reproduce", "Reproduce", Vec::new()) });
@@ -29,7 +37,7 @@ fn machine(r: &Receipt) -> Vec<Fact> {
     let caches: Vec<String> =
         h.caches_bytes.iter().enumerate().map(|(i, b)| format!("L{} {}", i + 1, figures::bytes(*b))).collect();
     let mut out = vec![
-        ("CPU", h.cpu.clone()),
+        (if r.device.is_some() { "CPU of the host" } else { "CPU" }, h.cpu.clone()),
         ("CPUs available", h.cpus.to_string()),
         ("Data caches", or_unknown(caches.join(", "))),
         ("Features used", or_unknown(h.features.join(" "))),
@@ -63,6 +71,41 @@ fn machine(r: &Receipt) -> Vec<Fact> {
         out.push(("Memory", figures::bytes(bytes)));
     }
     out
+}
+
+fn gpu(d: &DeviceRecord) -> Vec<Fact> {
+    let most = |bytes| figures::bytes(bytes);
+    let workgroup = format!("{} threads, {}", d.workgroup_threads, most(u64::from(d.workgroup_bytes)));
+    let clock = format!("{} ns a tick", figures::number(d.timestamp_period_ns));
+    vec![
+        ("Name", d.name.clone()),
+        ("Kind", d.kind.clone()),
+        ("Vendor / device", format!("{:#06x} / {:#06x}", d.vendor, d.device)),
+        ("Through", format!("{}, wgpu {}", d.backend, d.wgpu)),
+        ("Driver", format!("{} {}", d.driver, d.driver_info)),
+        ("Largest binding / buffer", format!("{} / {}", most(d.max_binding_bytes), most(d.max_buffer_bytes))),
+        ("Workgroup at most", workgroup),
+        ("Device's clock", if d.timestamps { clock } else { "none: nothing can be timed".into() }),
+    ]
+}
+
+/// A text's speed, and what its floats differ by.
+fn texts(text: &DeviceText, speed: TextSpeed) -> Vec<Fact> {
+    let rate = |tokens_s: f64| {
+        format!("{} tokens/s, median of {}", figures::number(tokens_s), count(text.rounds.len(), "round"))
+    };
+    let difference = format!("at most {:.1e} apart", text.max_abs_difference);
+    let bits = format!("{} of {}, {difference}", figures::integer(text.differing_bits), figures::integer(text.outputs));
+    let share = |share: f64| format!("{} of what a shader that only reads reaches", figures::percent(share));
+    let mut facts = vec![
+        ("Decoding", rate(speed.decode_tokens_s)),
+        ("Prompt", rate(speed.prefill_tokens_s)),
+        ("Read a token", figures::bytes(text.bytes_per_token)),
+        ("Dispatches a token", text.dispatches_per_token.to_string()),
+        ("Logits with other bits than the CPU's", bits),
+    ];
+    facts.extend(speed.share_of_stream.map(|of| ("Read a second", share(of))));
+    facts
 }
 
 /// `0.30 CPUs by a quota, which stopped the run 387 times`.
@@ -135,6 +178,9 @@ fn hashes(r: &Receipt) -> Vec<Fact> {
     let mut out = vec![("Scenario", r.scenario.sha256.clone())];
     if let Some(hash) = &r.build.cargo_lock_sha256 {
         out.push(("Cargo.lock", hash.clone()));
+    }
+    for shader in r.device.iter().flat_map(|device| &device.shaders) {
+        out.push(("Shader", format!("{}: {}", shader.name, shader.sha256)));
     }
     if let Some(m) = &r.model {
         out.push(("Model file", m.sha256.clone()));

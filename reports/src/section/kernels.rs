@@ -89,6 +89,10 @@ fn row(receipt: &Receipt, kernel: &KernelRecord) -> Row {
 
 /// Path of a kernel's source file: each family has a folder, and an id is the file's name with dashes.
 pub fn source(family: Family, id: &str) -> String {
+    // Those of a GPU share a list, which names their shaders.
+    if id.starts_with("gpu-") {
+        return "kernels/gpu/src/ladder.rs".into();
+    }
     format!("kernels/src/{}/{}.rs", family.name().to_lowercase(), id.replace('-', "_"))
 }
 

@@ -61,6 +61,8 @@ fn row(receipt: &Receipt, (index, cell): (usize, &MicroCell), entry: usize, s: &
         Some(prepare) => time.under(preparing(cell, prepare, s.median_ns_per_call)),
         None => time,
     };
+    let wall = query::wall_ns_per_call(cell, entry).map(|ns| format!("{} by the host's clock", figures::duration(ns)));
+    let time = wall.into_iter().fold(time, |time, wall| time.under(wall));
     let cells = vec![
         Cell { links, ..Cell::from(s.kernel.as_str()) },
         cell.op.name().into(),

@@ -42,11 +42,14 @@ fn cell(index: usize, cell: &MicroCell) -> Section {
     };
     let mut said = setup(cell) + ".";
     if let Some(stream) = cell.stream.as_ref().filter(|s| s.gb_s > 0.0) {
-        said += &format!(
-            " Only reading the same bytes, in the same rounds and with the same threads: {} GB/s, the bound of a \
-             kernel whose weights come from memory.",
-            figures::number(stream.gb_s)
-        );
+        let rate = figures::number(stream.gb_s);
+        said += &match query::on_device(cell) {
+            true => format!(" Only reading the same bytes, in the same rounds, by a shader: {rate} GB/s."),
+            false => format!(
+                " Only reading the same bytes, in the same rounds and with the same threads: {rate} GB/s, the bound \
+                 of a kernel whose weights come from memory."
+            ),
+        };
     }
     if unstable {
         said += " The A/A pair came out different, so nothing in this table should be used.";
@@ -67,7 +70,7 @@ fn table(index: usize, cell: &MicroCell) -> Table {
         Column::number("Min"),
         Column::number("Median"),
         Column::number("Max"),
-        Column::number("On CPU"),
+        Column::number(if query::on_device(cell) { "Device / wall" } else { "On CPU" }),
         Column::number("Preempted"),
         Column::number("Single rounds"),
         Column::words("Against what it builds on"),
@@ -84,7 +87,10 @@ fn row(index: usize, cell: &MicroCell, i: usize) -> Option<Row> {
     let sum = |times: fn(&receipt::Round) -> &Vec<u64>| -> u64 {
         cell.rounds.iter().filter_map(|r| times(r).get(i)).copied().fold(0, u64::saturating_add)
     };
-    let (wall, cpu) = (sum(|r| &r.ns), sum(|r| &r.cpu_ns));
+    let on_device = query::on_device(cell);
+    // How much of the wall time was computing: the thread's own time, or that between the device's timestamps.
+    let (wall, own) =
+        if on_device { (sum(|r| &r.wall_ns), sum(|r| &r.ns)) } else { (sum(|r| &r.ns), sum(|r| &r.cpu_ns)) };
     let switches = cell.rounds.iter().filter_map(|r| r.involuntary_switches.get(i)).map(|s| u64::from(*s)).sum();
     let (s, entry) = (&cell.summaries[i], cell.entries.get(i));
     let self_pair = entry.is_some_and(|e| e.self_pair);
@@ -98,8 +104,8 @@ fn row(index: usize, cell: &MicroCell, i: usize) -> Option<Row> {
         Value::Factor(min).into(),
         Value::Factor(median).into(),
         Value::Factor(max).into(),
-        Value::Percent(cpu as f64 / wall.max(1) as f64).into(),
-        Value::Integer(switches).into(),
+        Value::Percent(own as f64 / wall.max(1) as f64).into(),
+        if on_device { Cell::default() } else { Value::Integer(switches).into() },
         if self_pair { Value::Counts(cell.noise_floor).into() } else { Cell::default() },
         verdict.unwrap_or_default().tone(Tone::Plain),
         Cell::from(Value::Code(entry.map_or_else(String::new, |e| figures::short_hash(&e.output_sha256))))
@@ -127,7 +133,7 @@ fn setup(cell: &MicroCell) -> String {
         "{} weights a call, {} an epoch, {copies}, {}, seed {}{again}",
         figures::integer(cell.weights_per_call),
         count(cell.calls_per_epoch as usize, "call"),
-        count(cell.threads, "thread"),
+        if query::on_device(cell) { "on the device".into() } else { count(cell.threads, "thread") },
         cell.seed
     )
 }

@@ -1,5 +1,6 @@
 //! Flags of `compare` and `micro`.
 
+use crate::gpu::DeviceArgs;
 use crate::guests::GuestArgs;
 use crate::load_model::Head;
 use crate::machine::MachineArgs;
@@ -43,6 +44,9 @@ pub struct MeasureArgs {
     /// Kernels of others
     #[command(flatten)]
     pub guests: GuestArgs,
+    /// The CPU, or a GPU
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Other matrices than the scenario's
     #[command(flatten)]
     pub matrix: MatrixArgs,

@@ -1,11 +1,10 @@
 //! The end of a run: everything is written, whatever the outcome, and what is wrong is an error.
 
 use super::args::MeasureArgs;
-use super::run::Run;
 use crate::error::{Error, Result};
 use crate::machine::host;
 use crate::output::{Output, note};
-use crate::runs;
+use crate::runs::{self, RunFolder};
 use receipt::judge::amdahl::AmdahlRow;
 use receipt::judge::findings::findings;
 use receipt::judge::{amdahl, claims, rows};
@@ -13,9 +12,37 @@ use receipt::{Family, Outcome, RECEIPT_FILE, Receipt, RowStatus, Status, Verdict
 use reports::export;
 use serde::Serialize;
 use std::path::Path;
+use std::time::Instant;
+
+/// What a run leaves behind, whatever it was about: a receipt and the folder that holds it.
+pub struct Ended {
+    pub folder: RunFolder,
+    pub receipt: Receipt,
+    /// When the run began.
+    pub start: Instant,
+}
+
+impl Ended {
+    /// Writes the receipt as it is now to the run's folder.
+    pub fn save(&mut self) -> Result<()> {
+        self.receipt.elapsed_s = self.start.elapsed().as_secs_f64();
+        self.folder.save(&self.receipt).map(|_| ())
+    }
+}
+
+/// With `--strict` what was unstable is an error.
+pub fn strictly(unstable: Option<String>, strict: bool) -> Result<()> {
+    match unstable {
+        Some(what) if strict => Err(Error::verdict(
+            Outcome::Unstable,
+            format!("--strict: {what}; stop what else runs on this machine and run again"),
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// Ends a run: writes receipt and report, also of a failed run, and prints table and path. Returns what was unstable.
-pub fn finish(mut run: Run<'_>, outcome: Result<()>, args: &MeasureArgs, out: &Output) -> Result<Option<String>> {
+pub fn finish(mut run: Ended, outcome: Result<()>, args: &MeasureArgs, out: &Output) -> Result<Option<String>> {
     runs::close(&mut run.receipt, outcome.as_ref().err());
     run.receipt.host.load_after = Some(host::load());
     run.receipt.findings = findings(&run.receipt);

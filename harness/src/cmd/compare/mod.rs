@@ -9,16 +9,18 @@ mod products;
 mod run;
 
 pub use args::{CompareArgs, MeasureArgs};
+pub use finish::{finish, strictly};
+#[cfg(feature = "gpu")]
+pub use {finish::Ended, plan::now};
 
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::choose::skipping::skipping;
 use crate::engines::selection::select;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::output::Output;
 use crate::scenario::Scenario;
 use model::sparse_ffn::Sparsity;
 use plan::{Plan, Texts};
-use receipt::Outcome;
 use run::Run;
 
 /// Runs `compare`.
@@ -55,14 +57,7 @@ fn measure(args: &MeasureArgs, scenario: Scenario, texts: Texts, out: &Output) -
     receipt.model = loaded.as_ref().map(|loaded| loaded.record.clone());
     let mut run = Run::new(&plan, guests, loaded.as_ref(), folder, receipt)?;
     let outcome = all_parts(&mut run);
-    let unstable = finish::finish(run, outcome, args, out)?;
-    match unstable {
-        Some(what) if plan.strict => Err(Error::verdict(
-            Outcome::Unstable,
-            format!("--strict: {what}; stop what else runs on this machine and run again"),
-        )),
-        _ => Ok(()),
-    }
+    strictly(finish(run.ended(), outcome, args, out)?, plan.strict)
 }
 
 fn all_parts(run: &mut Run<'_>) -> Result<()> {

@@ -18,6 +18,11 @@ use model::sparse_ffn::Sparsity;
 use model::weights::Opened;
 use receipt::{KernelRecord, Receipt};
 
+/// The date and time with which a run begins; nothing is timed by it.
+pub fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
 /// How texts are generated and scored.
 pub struct Texts {
     /// None: the one that suits the file and the kernels.
@@ -78,7 +83,7 @@ impl Plan {
 
     /// Makes the run's folder and its receipt, before the first measurement.
     pub fn begin(&self, args: &MeasureArgs, guests: &Guests) -> Result<(RunFolder, Receipt)> {
-        let timestamp = jiff::Timestamp::now().to_string();
+        let timestamp = now();
         let folder = RunFolder::create(args.out.as_deref(), &self.scenario.name, &timestamp)?;
         let mut receipt = new_receipt(timestamp, &self.scenario, &self.machine, args.seed);
         receipt.settings.kernels_requested = args.kernels.clone().or_else(|| self.named.clone());

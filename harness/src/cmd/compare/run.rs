@@ -1,5 +1,6 @@
 //! A run of `compare` or `micro` in progress.
 
+use super::finish::Ended;
 use super::plan::Plan;
 use crate::choose::able;
 use crate::error::Result;
@@ -101,6 +102,11 @@ impl<'a> Run<'a> {
         let meant = self.kernels.iter().filter(|kernel| self.is_everywhere(kernel));
         let speakers = meant.filter(speaks).copied().collect();
         (speakers, mute)
+    }
+
+    /// What is left when nothing more is measured.
+    pub fn ended(self) -> Ended {
+        Ended { folder: self.folder, receipt: self.receipt, start: self.start }
     }
 
     /// Writes the receipt as it is now to the run's folder.

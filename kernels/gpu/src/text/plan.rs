@@ -87,28 +87,27 @@ impl<'s> Graph<'s> {
         for (i, layer) in self.layers.iter().enumerate() {
             let before = i.checked_sub(1).map(|before| &self.layers[before]).map(|l| (&l.down, l.by_rows[3]));
             let gains = (&layer.attn_norm, &layer.scales[0], 3);
-            all.push(self.norm(device, b, before, (&b.of_down, &b.of_qkv), gains)?);
-            all.extend(self.product(device, &layer.qkv, &b.of_qkv, b, tokens)?);
+            all.push(self.norm((device, b), before, (&b.of_down, &b.of_qkv), gains)?);
+            all.extend(self.product((device, b), &layer.qkv, &b.of_qkv, tokens)?);
             all.push(self.heads(device, b, layer)?);
             all.push(self.attention(device, b, layer)?);
             all.push(self.join(device, b, layer)?);
-            all.extend(self.product(device, &layer.output, &b.of_output, b, tokens)?);
+            all.extend(self.product((device, b), &layer.output, &b.of_output, tokens)?);
             let gains = (&layer.ffn_norm, &layer.scales[2], 2);
             all.push(self.norm(
-                device,
-                b,
+                (device, b),
                 Some((&layer.output, layer.by_rows[1])),
                 (&b.of_output, &b.of_gate_up),
                 gains,
             )?);
-            all.extend(self.product(device, &layer.gate_up, &b.of_gate_up, b, tokens)?);
+            all.extend(self.product((device, b), &layer.gate_up, &b.of_gate_up, tokens)?);
             all.push(self.gated(device, b, layer)?);
-            all.extend(self.product(device, &layer.down, &b.of_down, b, tokens)?);
+            all.extend(self.product((device, b), &layer.down, &b.of_down, tokens)?);
         }
         let last = self.layers.last().map(|layer| (&layer.down, layer.by_rows[3]));
         // Its rounding has no use: the head takes the normed numbers.
         let gains = (&self.output_norm, &b.nothing, 0);
-        all.push(self.norm(device, b, last, (&b.of_down, &b.of_qkv), gains)?);
+        all.push(self.norm((device, b), last, (&b.of_down, &b.of_qkv), gains)?);
         Ok(all)
     }
 
@@ -136,10 +135,9 @@ impl<'s> Graph<'s> {
 
     fn product(
         &self,
-        device: &Device,
+        (device, b): (&Device, &Buffers),
         matrix: &Matrix,
         of: &Rounded,
-        b: &Buffers,
         tokens: usize,
     ) -> Result<Vec<Dispatch>, GpuError> {
         let places = Places { rounded: &of.ints, sums: &of.numbers, floats: &b.nothing, result: &b.sums };
@@ -162,8 +160,7 @@ impl<'s> Graph<'s> {
 
     fn norm(
         &self,
-        device: &Device,
-        b: &Buffers,
+        (device, b): (&Device, &Buffers),
         adds: Option<(&Matrix, bool)>,
         (from, to): (&Rounded, &Rounded),
         (gains, scales, count): (&wgpu::Buffer, &wgpu::Buffer, usize),

@@ -9,6 +9,7 @@
 
 pub use super::peaks::{multiply, peak_gmac_s};
 
+use super::device;
 use super::level::level;
 use super::physics::{Peak, Verdict, Work, judge};
 use super::ports::PortMixes;
@@ -17,7 +18,13 @@ use crate::record::{Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCe
 /// Writes the bound of each row into the summaries of all cells, if the receipt has limits.
 ///
 /// All cells at once: whether a port mix is a bound is seen from every cell in which its kernel ran.
+///
+/// A GPU has no limits of its own: what bounds a row there is the stream of its cell's own rounds, wherever the weights
+/// are.
 pub fn fill(receipt: &mut Receipt) {
+    if receipt.device.is_some() {
+        return device::fill(&mut receipt.micro);
+    }
     let Receipt { limits: Some(limits), counts, micro, host, .. } = receipt else { return };
     let machine =
         Machine { limits, caches: limits.caches(&host.caches_bytes), ports: PortMixes::of(limits, counts, micro) };

@@ -108,13 +108,13 @@ fn memory_bound(receipt: &Receipt) -> Option<Finding> {
     let best = own.max_by(|a, b| a.gelem_s.total_cmp(&b.gelem_s))?;
     let text = format!(
         "{} is the fastest from memory: {:.1} G weights/s at {:.2} bits each, {:.0}% of the {:.1} GB/s at which {} \
-         thread(s) only read the packed weights of {} in the same rounds.",
+         only read the packed weights of {} in the same rounds.",
         best.kernel,
         best.gelem_s,
         8.0 * best.gb_s / best.gelem_s,
         best.share_of_stream? * 100.0,
         stream.gb_s,
-        dram.threads,
+        if receipt.device.is_some() { "workgroups".into() } else { format!("{} thread(s)", dram.threads) },
         shape(dram),
     );
     Some(Finding::new("How near memory's bound the exact kernels come", text, format!("/micro/{index}")))

@@ -163,6 +163,7 @@ mod tests {
             order: vec![0, 1, 2],
             ns: ns.into(),
             cpu_ns: cpu_ns.into(),
+            wall_ns: Vec::new(),
             involuntary_switches: switches.into(),
         };
         GatePair { pair: 0, cpu: None, rounds: rounds.iter().map(round).collect() }

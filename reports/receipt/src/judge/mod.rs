@@ -14,6 +14,7 @@ pub mod claims;
 pub mod columns;
 mod comparisons;
 pub mod coverage;
+pub mod device;
 mod direction;
 pub mod disturbance;
 pub mod engines;

@@ -130,6 +130,7 @@ fn one_clock_charges_a_preempted_epoch_its_cpu_time() {
         order: vec![0, 1],
         ns: vec![100, 900],
         cpu_ns: vec![90, 105],
+        wall_ns: Vec::new(),
         involuntary_switches: vec![0, 1],
     };
     let times = |method: Method, threads| [0, 1].map(|e| method.times(std::slice::from_ref(&round), e, threads)[0]);

@@ -13,6 +13,7 @@ pub fn problems(receipt: &Receipt) -> Vec<Problem> {
     found.versions();
     found.hashes();
     found.verify();
+    found.device();
     for (i, cell) in receipt.micro.iter().enumerate() {
         found.cell(&format!("/micro/{i}"), cell);
     }
@@ -59,6 +60,8 @@ impl Found<'_> {
             all.push(("/gate/baseline/binary_sha256".into(), &gate.baseline.binary_sha256));
             all.push(("/gate/current/binary_sha256".into(), &gate.current.binary_sha256));
         }
+        let shaders = r.device.iter().flat_map(|device| device.shaders.iter().enumerate());
+        all.extend(shaders.map(|(i, shader)| (format!("/device/shaders/{i}/sha256"), &shader.sha256)));
         if let Some(engines) = &r.engines {
             all.push(("/engines/text_sha256".into(), &engines.text_sha256));
             let files = engines.engines.iter().enumerate().filter_map(|(i, engine)| Some((i, engine.file.as_ref()?)));
@@ -85,6 +88,20 @@ impl Found<'_> {
                 let exact = !v.exact || scales || v.max_abs_error == 0.0;
                 self.demand(exact, at("max_abs_error"), v.max_abs_error, "but the kernel is exact and has no mismatch");
             }
+        }
+    }
+
+    /// A GPU: software is verified and never timed, and what was held against the CPU's text is part of what there was.
+    fn device(&mut self) {
+        let Some(device) = &self.receipt.device else { return };
+        let timed = self.receipt.micro.iter().any(|cell| !cell.rounds.is_empty());
+        let never = device.kind == "software" && timed;
+        self.demand(!never, "/device/kind", &device.kind, "but software is never timed");
+        let period = device.timestamp_period_ns;
+        self.demand(period > 0.0 || !timed, "/device/timestamp_period_ns", period, "not the length of a tick");
+        if let Some(text) = &device.text {
+            let (differing, what) = (text.differing_bits, "more than there were outputs");
+            self.demand(differing <= text.outputs, "/device/text/differing_bits", differing, what);
         }
     }
 
@@ -185,6 +202,8 @@ impl Found<'_> {
         {
             self.demand(length == entries, format!("{at}/{name}"), length, "values, not one an entry");
         }
+        let wall = round.wall_ns.len();
+        self.demand(wall == 0 || wall == entries, format!("{at}/wall_ns"), wall, "values, not one an entry");
         for (i, &ns) in round.ns.iter().enumerate().filter(|(_, ns)| **ns == 0) {
             self.demand(false, format!("{at}/ns/{i}"), ns, "nothing takes no time");
         }

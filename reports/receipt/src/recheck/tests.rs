@@ -217,6 +217,36 @@ fn the_part_of_any_edited_number_is_named() {
     }
 }
 
+/// A run on a GPU is checked as any other: its rounds, the host's clock beside the device's, and what it ran on.
+#[test]
+fn times_of_a_device_are_checked_like_others() {
+    let mut receipt = Receipt { build: build_info(), ..fixture::gpu() };
+    receipt.findings = crate::judge::findings::findings(&receipt);
+    let (bytes, value) = written(&receipt);
+    let found = check(&bytes).unwrap();
+    assert!(found.verified, "{:?}", found.problems);
+    assert!(value.pointer("/micro/1/summaries/1/bound/share").is_some_and(Value::is_f64));
+    for pointer in ["/micro/0/rounds/3/wall_ns/0", "/micro/1/rounds/0/ns/1", "/device/timestamp_period_ns"] {
+        let mut edited = value.clone();
+        *edited.pointer_mut(pointer).unwrap() = 77.into();
+        assert!(!check(edited.to_string()).unwrap().verified, "{pointer}");
+    }
+    // With digests made anew the figures do not follow any more, or the record contradicts itself.
+    let contradictions: [(&str, Value, &str); 4] = [
+        ("/micro/1/rounds/0/ns/1", 1.into(), "/micro/1/"),
+        ("/micro/0/rounds/3/wall_ns", vec![1].into(), "/micro/0/rounds/3/wall_ns"),
+        ("/device/kind", "software".into(), "/device/kind"),
+        ("/device/shaders/1/sha256", "none".into(), "/device/shaders/1/sha256"),
+    ];
+    for (pointer, new, field) in contradictions {
+        let mut edited = value.clone();
+        *edited.pointer_mut(pointer).unwrap() = new;
+        edited["integrity"] = serde_json::to_value(Integrity::of(&edited)).unwrap();
+        let found = check(edited.to_string()).unwrap();
+        assert!(found.problems.iter().any(|p| p.field.starts_with(field)), "{pointer}: {:?}", found.problems);
+    }
+}
+
 /// A build may only be held to its own words.
 #[test]
 fn texts_are_compared_by_the_build_that_wrote_them_and_by_no_other() {

@@ -3,6 +3,7 @@
 use super::beside::BesideCell;
 use super::choice::Choice;
 use super::count::CountRecord;
+use super::device::DeviceRecord;
 use super::engines::EnginesRecord;
 use super::finding::Finding;
 use super::gate::{GateRecord, Unsupported};
@@ -19,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of a receipt's layout. A reader refuses a major version that it does not know.
-pub const SCHEMA_VERSION: &str = "1.7.0";
+pub const SCHEMA_VERSION: &str = "1.8.0";
 
 /// How far a run got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -56,6 +57,9 @@ pub struct Receipt {
     pub build: Build,
     /// The machine that the run was on.
     pub host: Host,
+    /// The GPU that the run is about: times are this device's then. Absent of a run on the CPU; since 1.8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceRecord>,
     /// The scenario that the run was asked for.
     pub scenario: ScenarioRecord,
     /// Settings that change what is measured.
@@ -121,6 +125,11 @@ impl Receipt {
     pub fn begun(build: Build, host: Host, scenario: ScenarioRecord, settings: Settings) -> Self {
         let schema_version = SCHEMA_VERSION.into();
         Self { schema_version, build, host, scenario, settings, ..Self::default() }
+    }
+
+    /// What was measured, in words: the GPU that the run is about, or the CPU.
+    pub fn measured_on(&self) -> String {
+        self.device.as_ref().map_or_else(|| self.host.cpu.clone(), DeviceRecord::in_words)
     }
 
     /// The machine's cache sizes in bytes by level, the last as large as reading showed it, where that was measured.
