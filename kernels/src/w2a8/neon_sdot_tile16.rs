@@ -32,7 +32,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (16, 1),
     gemm: Some(Gemm::I8(gemm::gemm)),
     builds_on: Some("neon-i8"),
-    summary: "sixteen rows interleaved: three masks, a shift and four sdot by element for four rows, no horizontal sums",
+    summary: "sixteen rows interleaved: three masks, a shift and four sdot by element for four rows",
     ..KernelDescriptor::w2a8(&vnni16::LAYOUT, gemv)
 };
 

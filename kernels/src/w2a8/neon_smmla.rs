@@ -3,8 +3,8 @@
 //!
 //! `smmla` multiplies two rows of eight bytes with two tokens of eight: 32 products an instruction where `sdot` has 16.
 //! Planes p and p + 1 of a register hold the same four rows; `zip` by four bytes puts eight k of two rows side by side.
-//! A tile is 8 rows by up to 8 tokens: 16 sums of 2 x 2; a step loads two registers of codes (6 operations that unpack and
-//! 4 `zip` each) and the tokens in pairs, from a copy of the batch in that order.
+//! A tile is 8 rows by up to 8 tokens: 16 sums of 2 x 2; a step loads two registers of codes (6 operations that unpack
+//! and 4 `zip` each) and the tokens in pairs, from a copy of the batch in that order.
 //!
 //! Exact: a lane adds products of a code (at most 3) and an int8, without saturation.
 

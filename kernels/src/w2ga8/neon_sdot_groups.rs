@@ -1,14 +1,14 @@
-//! W2gA8 on NEON with `sdot`: sixteen rows at a time, `planes16`, the layout of `avx512-vnni-groups`, byte for byte, and
-//! its bits.
+//! W2gA8 on NEON with `sdot`: sixteen rows at a time, `planes16`, the layout of `avx512-vnni-groups`, byte for byte,
+//! and its bits.
 //!
-//! A line is 64 bytes, four registers of four rows, as in [`crate::w2a8::neon_sdot_tile16`]; plane p of line i meets four
-//! activations, and those of four lines are one register, of which `sdot` takes one element. Sums of planes end where
-//! units do: with a super-block, or every eight lines where units are of 32. Then they become f32 and are added up in the
-//! order that [`GemvGroups`] lays down, four rows at a time.
+//! A line is 64 bytes, four registers of four rows, as in [`crate::w2a8::neon_sdot_tile16`]; plane p of line i meets
+//! four activations, and those of four lines are one register, of which `sdot` takes one element. Sums of planes end
+//! where units do: with a super-block, or every eight lines where units are of 32. Then they become f32 and are added
+//! up in the order that [`GemvGroups`] lays down, four rows at a time.
 //!
 //! # Exact
-//! Sum p of a unit is 4^p times the exact sum for planes 1 and 2, which stay in place: within 16 * 3 * 128 * 128, so that a
-//! shift drops only zeros. Exact sums are below 2^24: f32 holds them.
+//! Sum p of a unit is 4^p times the exact sum for planes 1 and 2, which stay in place: within 16 * 3 * 128 * 128, so
+//! that a shift drops only zeros. Exact sums are below 2^24: f32 holds them.
 
 use crate::K_SLACK;
 use crate::aarch64::dot::{fcvtl, load, load_x, sdot, store_4_f32};

@@ -1,8 +1,8 @@
 //! The prefill half of `neon-sdot-tile16`: the same packed weights times a batch of tokens.
 //!
 //! A tile is 16 rows by up to four tokens. A step of 16 k loads four registers of codes and brings each plane to the
-//! bottom of its bytes (2 shifts with a mask, 1 mask, 1 shift), and every plane meets every token: 4 `sdot` by element a
-//! register and token. 16 sums and the activations of four tokens leave registers for the planes.
+//! bottom of its bytes (2 shifts with a mask, 1 mask, 1 shift), and every plane meets every token: 4 `sdot` by element
+//! a register and token. 16 sums and the activations of four tokens leave registers for the planes.
 //!
 //! Exact: a lane adds products of a code (at most 3) and an int8, without saturation.
 

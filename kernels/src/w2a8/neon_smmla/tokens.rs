@@ -11,8 +11,8 @@ thread_local! {
     static ORDERED: RefCell<Vec<i8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `product` with up to 2 [`PAIRS`] tokens in order: for each 8 of `16 * steps` k, those of each pair, 16 bytes. The
-/// last of an odd number is paired with zeros.
+/// Runs `product` with up to 2 [`PAIRS`] tokens in order: for each 8 of `16 * steps` k, those of each pair, 16 bytes.
+/// The last of an odd number is paired with zeros.
 pub(super) fn with_pairs(tokens: &[QuantizedActivations], steps: usize, product: impl FnOnce(&[i8])) {
     ORDERED.with_borrow_mut(|ordered| {
         let pairs = tokens.len().div_ceil(2);
