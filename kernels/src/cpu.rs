@@ -10,35 +10,55 @@ pub const MASK_VARIABLE: &str = "TRITBENCH_CPU_FEATURES";
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuFeatures(u32);
 
+/// The features of each architecture, by the names that Linux gives them; where the compiler has another one, it stands
+/// behind an arrow. Those of this architecture alone have names here.
 macro_rules! features {
-    ($($constant:ident = $bit:literal, $name:tt;)*) => {
+    ($($arch:literal, $is_detected:ident { $($constant:ident = $bit:literal, $name:tt => $feature:tt;)* })*) => {
         impl CpuFeatures {
-            $(#[doc = concat!("`", $name, "`")] pub const $constant: Self = Self(1 << $bit);)*
-            const NAMES: &'static [(Self, &'static str)] = &[$((Self::$constant, $name)),*];
+            $($(
+                #[doc = concat!("`", $name, "`, of ", $arch)]
+                pub const $constant: Self = Self(1 << $bit);
+            )*)*
+            $(
+                #[cfg(target_arch = $arch)]
+                const NAMES: &'static [(Self, &'static str)] = &[$((Self::$constant, $name)),*];
 
-            #[cfg(target_arch = "x86_64")]
-            fn probe() -> Self {
-                let mut found = Self::NONE;
-                $(if is_x86_feature_detected!($name) { found = found.with(Self::$constant); })*
-                found
-            }
+                #[cfg(target_arch = $arch)]
+                fn probe() -> Self {
+                    let mut found = Self::NONE;
+                    $(if std::arch::$is_detected!($feature) { found = found.with(Self::$constant); })*
+                    found
+                }
+            )*
         }
     };
 }
 
 features! {
-    AVX2 = 0, "avx2";
-    FMA = 1, "fma";
-    F16C = 2, "f16c";
-    AVXVNNI = 3, "avxvnni";
-    AVX512F = 4, "avx512f";
-    AVX512BW = 5, "avx512bw";
-    AVX512DQ = 6, "avx512dq";
-    AVX512VL = 7, "avx512vl";
-    AVX512VNNI = 8, "avx512vnni";
-    AVX512VBMI = 9, "avx512vbmi";
-    AVX512VBMI2 = 10, "avx512vbmi2";
-    GFNI = 11, "gfni";
+    "x86_64", is_x86_feature_detected {
+        AVX2 = 0, "avx2" => "avx2";
+        FMA = 1, "fma" => "fma";
+        F16C = 2, "f16c" => "f16c";
+        AVXVNNI = 3, "avxvnni" => "avxvnni";
+        AVX512F = 4, "avx512f" => "avx512f";
+        AVX512BW = 5, "avx512bw" => "avx512bw";
+        AVX512DQ = 6, "avx512dq" => "avx512dq";
+        AVX512VL = 7, "avx512vl" => "avx512vl";
+        AVX512VNNI = 8, "avx512vnni" => "avx512vnni";
+        AVX512VBMI = 9, "avx512vbmi" => "avx512vbmi";
+        AVX512VBMI2 = 10, "avx512vbmi2" => "avx512vbmi2";
+        GFNI = 11, "gfni" => "gfni";
+    }
+    "aarch64", is_aarch64_feature_detected {
+        ASIMD = 16, "asimd" => "neon";
+        ASIMDDP = 17, "asimddp" => "dotprod";
+        I8MM = 18, "i8mm" => "i8mm";
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+impl CpuFeatures {
+    const NAMES: &'static [(Self, &'static str)] = &[];
 }
 
 /// Why a feature list is refused: a word of it is not known.
@@ -62,6 +82,10 @@ impl CpuFeatures {
     /// [`Self::X86_64_V4`] and AVX-512 VNNI: instructions for dot products of bytes.
     pub const X86_64_V4_VNNI: Self = Self::X86_64_V4.with(Self::AVX512VNNI);
     /// Words of a feature list that stand for several features.
+    #[cfg(target_arch = "aarch64")]
+    const GROUPS: &'static [(Self, &'static str)] = &[(Self::NONE, "none")];
+    /// Words of a feature list that stand for several features.
+    #[cfg(not(target_arch = "aarch64"))]
     const GROUPS: &'static [(Self, &'static str)] = &[
         (Self::NONE, "none"),
         (Self::X86_64_V3, "avx2"),
@@ -75,9 +99,9 @@ impl CpuFeatures {
     pub fn detect() -> Self {
         static FOUND: OnceLock<CpuFeatures> = OnceLock::new();
         *FOUND.get_or_init(|| {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
             let found = Self::probe();
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
             let found = Self::NONE;
             match Self::mask_from_environment() {
                 Ok(Some(mask)) => found.intersect(mask),
@@ -146,6 +170,7 @@ impl CpuFeatures {
             let base = match &word[..] {
                 "avxvnni" => Self::X86_64_V3,
                 word if word.starts_with("avx512") => Self::X86_64_V3.with(Self::AVX512F),
+                "asimddp" | "i8mm" => Self::ASIMD,
                 _ => Self::NONE,
             };
             Ok(set.with(*features).with(base))
@@ -233,7 +258,7 @@ impl fmt::Debug for CpuFeatures {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
 

@@ -30,6 +30,8 @@
 //! assert_eq!(y, [-127, 0]); // 128 weights of a row: 43 or 42 of each kind
 //! ```
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod activation;
 mod attention;
 mod buffer;

@@ -5,6 +5,9 @@ use crate::descriptor::kernels;
 
 kernels! {
     scalar_i8,
+    neon_i8 if target_arch = "aarch64",
+    neon_sdot_tile16 if target_arch = "aarch64",
+    neon_smmla if target_arch = "aarch64",
     avx2_i8 if target_arch = "x86_64",
     avx2_i8_tile8 if target_arch = "x86_64",
     avx2_lut8 if target_arch = "x86_64",

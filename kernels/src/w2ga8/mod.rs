@@ -6,6 +6,7 @@ use crate::descriptor::kernels;
 
 kernels! {
     scalar_groups,
+    neon_sdot_groups if target_arch = "aarch64",
     avx2_groups if target_arch = "x86_64",
     avxvnni_groups if target_arch = "x86_64",
     avx512_vnni_groups if target_arch = "x86_64",

@@ -1,0 +1,3 @@
+//! What kernels for Arm share.
+
+pub(crate) mod dot;

@@ -1,0 +1,67 @@
+//! The prefill half of `neon-sdot-tile16`: the same packed weights times a batch of tokens.
+//!
+//! A tile is 16 rows by up to four tokens. A step of 16 k loads four registers of codes and brings each plane to the
+//! bottom of its bytes (2 shifts with a mask, 1 mask, 1 shift), and every plane meets every token: 4 `sdot` by element
+//! a register and token. 16 sums and the activations of four tokens leave registers for the planes.
+//!
+//! Exact: a lane adds products of a code (at most 3) and an int8, without saturation.
+
+use crate::aarch64::dot::{load, load_x, sdot, store_4};
+use crate::descriptor::GemmI8;
+use std::arch::aarch64::*;
+
+/// Tokens of the widest tile.
+const TOKENS: usize = 4;
+
+#[target_feature(enable = "neon,dotprod")]
+pub(super) fn gemm(mut args: GemmI8<'_, '_>) {
+    let tokens = args.x.len();
+    let mut first = 0;
+    while first < tokens {
+        let count = (tokens - first).min(TOKENS);
+        match count {
+            4 => tile::<4>(&mut args, first),
+            3 => tile::<3>(&mut args, first),
+            2 => tile::<2>(&mut args, first),
+            _ => tile::<1>(&mut args, first),
+        }
+        first += count;
+    }
+}
+
+/// All rows with the tokens from `first` on.
+#[target_feature(enable = "neon,dotprod")]
+fn tile<const T: usize>(args: &mut GemmI8<'_, '_>, first: usize) {
+    let x: [&[[i8; 16]]; T] = std::array::from_fn(|t| args.x[first + t].padded().as_chunks::<16>().0);
+    let of = &args.x[first..first + T];
+    let three = vdupq_n_u8(3);
+    for (p, panel) in args.codes.chunks_exact(args.panel_bytes).enumerate() {
+        let mut sums = [[vdupq_n_s32(0); T]; 4];
+        for (k, step) in panel.as_chunks::<64>().0.iter().enumerate() {
+            let mut at = [vdupq_n_s8(0); T];
+            for t in 0..T {
+                at[t] = load_x(&x[t][k]);
+            }
+            for (codes, sums) in step.as_chunks::<16>().0.iter().zip(&mut sums) {
+                let codes = load(codes);
+                let p0 = vreinterpretq_s8_u8(vandq_u8(codes, three));
+                let p1 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8::<2>(codes), three));
+                let p2 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8::<4>(codes), three));
+                let p3 = vreinterpretq_s8_u8(vshrq_n_u8::<6>(codes));
+                for t in 0..T {
+                    sums[t] = sdot::<0>(sums[t], p0, at[t]);
+                    sums[t] = sdot::<1>(sums[t], p1, at[t]);
+                    sums[t] = sdot::<2>(sums[t], p2, at[t]);
+                    sums[t] = sdot::<3>(sums[t], p3, at[t]);
+                }
+            }
+        }
+        for t in 0..T {
+            let y = args.y.token(first + t);
+            let rows = 16 * p..(16 * p + 16).min(y.len());
+            for (y, sums) in y[rows].chunks_mut(4).zip(&sums) {
+                store_4(y, vsubq_s32(sums[t], vdupq_n_s32(of[t].sum())));
+            }
+        }
+    }
+}
