@@ -32,8 +32,11 @@ def start(scripts=True):
 
 
 def show(browser, page):
-    """Loads a file of this machine."""
+    """Loads a file of this machine, whole: with scripts off `get` may come back before all of it is there."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
     browser.get(pathlib.Path(page).resolve().as_uri())
+    WebDriverWait(browser, 60).until(lambda browser: browser.execute_script("return document.readyState") == "complete")
 
 
 def look(browser, width=1280, height=900, scheme="light", media=""):
