@@ -1,8 +1,8 @@
 //! Exact products of ternary weights on a GPU, through wgpu (Vulkan, Metal, DirectX 12), and whole texts there.
 //!
 //! A kernel of [`LADDER`] is listed as one of the CPU is, passes the same suite against the same oracle ([`verify`]),
-//! and gives the same integers. Floats of a text are within what `text` says of the CPU's. A software adapter computes the
-//! same; whoever times things refuses it.
+//! and gives the same integers. Floats of a text are within what `text` says of the CPU's. A software adapter computes
+//! the same; whoever times things refuses it.
 //!
 //! It knows numbers in memory and a device. It must never know models' files, receipts, reports or the command line.
 
