@@ -72,7 +72,7 @@ fn nothing_settled(receipt: &Receipt) -> Option<String> {
     Some(format!("{right} equal the oracle; which is faster was measured in {rounds} and not settled, because {why}."))
 }
 
-/// What belongs right behind the answer, in sentences: the GPU, if it is about one; what of the run decides nothing, and
+/// What belongs right behind the answer, in sentences: the GPU, if there is one; what of the run decides nothing, and
 /// what could not run here; of a gate, what besides the code may make its builds differ; and what disturbed the run.
 pub fn caveats(receipt: &Receipt) -> Vec<String> {
     let mut out = Vec::new();
