@@ -13,7 +13,6 @@ use clap::{Args, ValueEnum};
 use model::builtin;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
-use receipt::KernelRecord;
 use receipt::figures::mib;
 use serde::Serialize;
 use std::path::PathBuf;
