@@ -9,7 +9,9 @@ mod products;
 mod run;
 
 pub use args::{CompareArgs, MeasureArgs};
-pub use finish::{Ended, finish, strictly};
+#[cfg(feature = "gpu")]
+pub use finish::Ended;
+pub use finish::{finish, strictly};
 
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::choose::skipping::skipping;
