@@ -135,7 +135,7 @@ pub struct Stream {
     next: Rc<Cell<usize>>,
 }
 
-/// Workgroups that a read has: enough for any card.
+/// Workgroups that a read has at most: enough for any card.
 const STREAM_WORKGROUPS: u32 = 1024;
 
 impl Stream {
@@ -181,7 +181,9 @@ impl Stream {
         for (buffer, parts) in copies {
             let read = |(offset, size): (u64, u64)| {
                 let buffers = [Part { buffer, offset, size: Some(size) }, (&result).into()];
-                device.dispatch(&pipeline, &buffers, [STREAM_WORKGROUPS, 1, 1])
+                // Not more than have a word to read: those that only start would be timed.
+                let workgroups = size.div_ceil(16 * 256).clamp(1, u64::from(STREAM_WORKGROUPS)) as u32;
+                device.dispatch(&pipeline, &buffers, [workgroups, 1, 1])
             };
             reads.push(parts.into_iter().map(read).collect::<Result<Vec<_>, _>>()?);
         }
