@@ -7,14 +7,12 @@ use super::open::{Adapter, of_device, status};
 use super::operands::Operands;
 use crate::error::Result;
 use crate::measure::{micro, rounds};
-use crate::operation;
 use crate::output::note;
 use crate::scenario::Cell;
 use kernels::{Family, Layout};
 use kernels_gpu::{Copies, Device, GpuError, GpuKernel, Inputs, Rotation, Settings, Stream, find_kernel};
 use model::hash::sha256_hex;
-use receipt::judge::Method;
-use receipt::{MicroCell, MicroEntry, Residency, RowStatus, Rule, StreamLimit, WithoutTime, titles};
+use receipt::{MicroCell, MicroEntry, Residency, RowStatus, Rule, WithoutTime, titles};
 use std::cell::RefCell;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -177,7 +175,7 @@ fn attempt(
         Some(0) => Broken::of(vec![last.id()], &error),
         Some(_) => Broken::of(all(), &error),
     })?;
-    record.stream = Some(apart(&mut record, bytes));
+    record.stream = Some(micro::stream_apart(&mut record, bytes));
     receipt::judge::micro::summarize(&mut record, Some(&plan.rule), &builds_on);
     Ok(record)
 }
@@ -227,16 +225,9 @@ fn in_turn(
     let calls = capped(calls, columns);
     record.calls_per_epoch = calls;
     columns.iter().for_each(|column| column.borrow_mut().forget_walls());
-    let settled = |rounds: &[receipt::Round]| {
-        let late = plan.until.is_some_and(|until| Instant::now() >= until);
-        late || plan.rule.looks.contains(&rounds.len()) && {
-            let mut so_far = MicroCell { rounds: rounds.to_vec(), ..record.clone() };
-            receipt::judge::micro::summarize(&mut so_far, Some(&plan.rule), &builds_on);
-            so_far.ratios().all(|ratio| ratio.direction().is_settled())
-        }
-    };
+    let enough = |rounds: &[receipt::Round]| micro::settled(record, rounds, (&plan.rule, plan.until), &builds_on);
     let orders = rounds::orders(columns.len(), plan.rule.most(), record.seed);
-    let mut rounds = rounds::run(&mut turns, calls, orders, plan.interrupted, settled)?;
+    let mut rounds = rounds::run(&mut turns, calls, orders, plan.interrupted, enough)?;
     drop(turns);
     for (i, round) in rounds.iter_mut().enumerate() {
         round.wall_ns = columns.iter().map(|column| column.borrow().wall(i)).collect();
@@ -251,45 +242,8 @@ fn capped(calls: u32, columns: &[RefCell<Column>]) -> u32 {
     calls.min((MOST_NS / slowest) as u32).max(1)
 }
 
-/// Takes the stream's column, the last, out of the rounds, so that they hold kernels only.
-fn apart(record: &mut MicroCell, bytes_per_call: u64) -> StreamLimit {
-    let column = record.entries.len();
-    let ns = Method::Current.times(&record.rounds, column, 1);
-    for round in &mut record.rounds {
-        round.order.retain(|&entry| usize::from(entry) < column);
-        for times in [&mut round.ns, &mut round.cpu_ns, &mut round.wall_ns] {
-            times.truncate(column);
-        }
-        round.involuntary_switches.truncate(column);
-    }
-    StreamLimit { bytes_per_call, ns, gb_s: 0.0 }
-}
-
-/// A cell in which nothing was timed yet.
+/// A cell in which nothing was timed yet: hot or cold, on one device.
 fn blank(cell: Cell, plan: &Plan<'_>) -> MicroCell {
-    let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
-    MicroCell {
-        op: operation::recorded(cell.op),
-        m,
-        k,
-        tokens,
-        residency: if cell.residency == Residency::Dram { Residency::Dram } else { Residency::L2 },
-        family: operation::family(Family::W2A8),
-        weight_group: None,
-        activations: None,
-        threads: 1,
-        weights_per_call: (m * k * tokens) as u64,
-        calls_per_epoch: 0,
-        copies: 1,
-        seed: micro::operand_seed(plan.seed, cell, Family::W2A8),
-        entries: Vec::new(),
-        rounds: Vec::new(),
-        without_time: Vec::new(),
-        summaries: Vec::new(),
-        stream: None,
-        noise_floor: 0.0,
-        unstable_first: None,
-        lead: None,
-        method: Method::Current,
-    }
+    let residency = if cell.residency == Residency::Dram { Residency::Dram } else { Residency::L2 };
+    micro::nothing_timed((Cell { residency, ..cell }, Family::W2A8), 1, plan.seed)
 }

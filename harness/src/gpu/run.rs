@@ -11,7 +11,7 @@ use crate::cmd::compare::{CompareArgs, Ended, MeasureArgs, finish, now, strictly
 use crate::error::{Error, Result};
 use crate::load_model::{Head, load};
 use crate::machine::MachineArgs;
-use crate::measure::micro::comparisons_of;
+use crate::measure::micro as products;
 use crate::output::{Output, note};
 use crate::progress::Progress;
 use crate::runs::{RunFolder, new_receipt};
@@ -19,7 +19,7 @@ use crate::scenario::{Cell, Scenario};
 use crate::{bitnet_environment, build_info, interrupt};
 use kernels::ActivationRule;
 use kernels_gpu::{AdapterFacts, Device, GpuKernel, LADDER, Stream, WGPU_VERSION};
-use receipt::judge::{self, bound, sequential};
+use receipt::judge::{bound, sequential};
 use receipt::{DeviceRecord, Receipt, RowStatus, Rule, ShaderRecord, titles};
 use std::time::{Duration, Instant};
 
@@ -117,7 +117,7 @@ fn parts(
     kernels.retain(passed);
     let comparisons = |cell: &Cell| {
         let ids: Vec<&str> = bench::with_operation(*cell, &kernels).iter().map(|kernel| kernel.id()).collect();
-        comparisons_of(&ids, bench::builds_on)
+        products::comparisons_of(&ids, bench::builds_on)
     };
     // A cell may be measured once more, and both measurements count.
     let comparisons = 2 * cells.iter().map(comparisons).sum::<usize>();
@@ -147,19 +147,15 @@ fn parts(
     plan.until = Some(until);
     for (i, cell) in cells.iter().enumerate() {
         let first = &ended.receipt.micro[i];
-        if !judge::unstable(first) || Instant::now() + took[i] / 2 >= until || interrupt::requested() {
+        if !products::has_second_chance(first, took[i], until) {
             continue;
         }
         progress.say(format!("once more: {}", titles::cell_title(first)));
         let again = bench::measure(*cell, &kernels, &plan, &mut session)?;
-        // Cut off before its first look it would say less than the first.
-        if plan.rule.looks.first().is_none_or(|look| again.rounds.len() < *look) {
-            continue;
+        if products::replace_first(&mut ended.receipt.micro[i], again, &plan.rule) {
+            bound::fill(&mut ended.receipt);
+            ended.save()?;
         }
-        let first = std::mem::replace(&mut ended.receipt.micro[i], again);
-        ended.receipt.micro[i].unstable_first = Some(Box::new(first));
-        bound::fill(&mut ended.receipt);
-        ended.save()?;
     }
     interrupt::check("interrupted during the microbenchmarks")
 }

@@ -11,7 +11,7 @@ use crate::{interrupt, matrix};
 use kernels::parallel::Team;
 use kernels::{Family, Kernel};
 use receipt::judge::{bound, sequential};
-use receipt::{MicroCell, RowStatus, Rule, WithoutTime, judge, titles};
+use receipt::{MicroCell, RowStatus, Rule, WithoutTime, titles};
 use std::time::{Duration, Instant};
 
 /// Most time for cells that are measured once more.
@@ -127,20 +127,15 @@ fn once_more(
     let plan = Plan { until: Some(until), ..plan.clone() };
     for (i, first) in measured.iter().enumerate() {
         let record = &run.receipt.micro[i];
-        let enough_time = Instant::now() + first.took / 2 < until;
-        if !judge::unstable(record) || !enough_time || interrupt::requested() {
+        if !micro::has_second_chance(record, first.took, until) {
             continue;
         }
         progress.say(format!("once more: {} {}", record.family, titles::cell_title(record)));
         let Some(again) = possible(run, first.asked, &plan, team)? else { continue };
-        // Cut off before its first look it would say less than the first.
-        if plan.rule.looks.first().is_none_or(|look| again.rounds.len() < *look) {
-            continue;
+        if micro::replace_first(&mut run.receipt.micro[i], again, &plan.rule) {
+            bound::fill(&mut run.receipt);
+            run.save()?;
         }
-        let first = std::mem::replace(&mut run.receipt.micro[i], again);
-        run.receipt.micro[i].unstable_first = Some(Box::new(first));
-        bound::fill(&mut run.receipt);
-        run.save()?;
     }
     Ok(())
 }

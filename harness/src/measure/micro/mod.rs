@@ -2,6 +2,7 @@
 
 pub mod alone;
 pub mod batch;
+pub mod cell;
 pub mod check;
 pub mod epochs;
 pub mod operands;
@@ -13,13 +14,13 @@ use crate::guests::{Failed, Guests, Process, excuse};
 use crate::operation;
 use crate::scenario::Cell;
 use crate::worker::protocol::{GuestReady, JobCell};
+pub use cell::{has_second_chance, nothing_timed, operand_seed, replace_first, settled, stream_apart};
 use check::Checked;
 use epochs::Shared;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Family, Kernel};
 use operands::Operands;
-use receipt::judge::Method;
-use receipt::{MicroCell, MicroEntry, Residency, Round, RowStatus, Rule, StreamLimit, WithoutTime};
+use receipt::{MicroCell, MicroEntry, Residency, Round, RowStatus, Rule, WithoutTime};
 use std::cell::RefCell;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -177,18 +178,9 @@ fn attempt(
             None => return Err(failed.into()),
         },
     }
-    // The stream's column leaves the rounds, so that they hold kernels only.
     record.stream = with_stream.then(|| {
-        let column = record.entries.len();
-        let ns = Method::Current.times(&record.rounds, column, threads);
-        for round in &mut record.rounds {
-            round.order.retain(|&e| usize::from(e) < column);
-            round.ns.truncate(column);
-            round.cpu_ns.truncate(column);
-            round.involuntary_switches.truncate(column);
-        }
         let bytes = operands.copies(natives[0].descriptor().layout)[0].code_bytes().len() as u64;
-        StreamLimit { bytes_per_call: bytes, ns, gb_s: 0.0 }
+        stream_apart(&mut record, bytes)
     });
     summarize(&mut record, Some(&plan.rule), guests);
     Ok(Ok(record))
@@ -196,33 +188,7 @@ fn attempt(
 
 /// A cell in which nothing was timed yet.
 fn blank(asked: Asked<'_>, plan: &Plan<'_>, threads: usize) -> MicroCell {
-    let Asked { cell, family, .. } = asked;
-    let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
-    let (weight_group, activations) = cell.scaling.recorded(family);
-    MicroCell {
-        op: operation::recorded(cell.op),
-        m,
-        k,
-        tokens,
-        residency: cell.residency,
-        family: operation::family(family),
-        weight_group,
-        activations,
-        threads,
-        weights_per_call: (m * k * tokens) as u64,
-        calls_per_epoch: 0,
-        copies: 1,
-        seed: operand_seed(plan.seed, cell, family),
-        entries: Vec::new(),
-        rounds: Vec::new(),
-        without_time: Vec::new(),
-        summaries: Vec::new(),
-        stream: None,
-        noise_floor: 0.0,
-        unstable_first: None,
-        lead: None,
-        method: Method::Current,
-    }
+    nothing_timed((asked.cell, asked.family), threads, plan.seed)
 }
 
 /// Rounds until every pair is settled, or the rule ends them.
@@ -234,16 +200,9 @@ fn rounds(
 ) -> std::result::Result<Vec<Round>, Broken> {
     let calls = rounds::calibrate(turns, plan.epoch_ns)?;
     record.calls_per_epoch = calls;
-    let settled = |rounds: &[Round]| {
-        let late = plan.until.is_some_and(|until| Instant::now() >= until);
-        late || plan.rule.looks.contains(&rounds.len()) && {
-            let mut so_far = MicroCell { rounds: rounds.to_vec(), ..record.clone() };
-            summarize(&mut so_far, Some(&plan.rule), guests);
-            so_far.ratios().all(|ratio| ratio.direction().is_settled())
-        }
-    };
+    let enough = |rounds: &[Round]| settled(record, rounds, (&plan.rule, plan.until), &|id| guests.builds_on(id));
     let orders = rounds::orders(turns.len(), plan.rule.most(), record.seed);
-    rounds::run(turns, calls, orders, plan.interrupted, settled)
+    rounds::run(turns, calls, orders, plan.interrupted, enough)
 }
 
 /// The columns of our kernels.
@@ -305,11 +264,6 @@ pub fn comparisons_of(ids: &[&str], builds_on: impl Fn(&str) -> Option<String>) 
     let before = |id: &&str| builds_on(id).and_then(|before| ids.iter().position(|other| *other == before));
     let others = ids.iter().skip(1).filter(|id| before(id).is_some_and(|before| before > 0)).count();
     ids.len().saturating_sub(1) + others + usize::from(ids.len() > 1)
-}
-
-/// Seed of a cell's weights, activations and order.
-pub fn operand_seed(seed: u64, cell: Cell, family: Family) -> u64 {
-    seed ^ (cell.shape.m as u64) << 40 ^ (cell.shape.k as u64) << 16 ^ (cell.tokens as u64) << 4 ^ family as u64
 }
 
 /// Ok if a kernel takes what shares a scale in this cell; else why not.
