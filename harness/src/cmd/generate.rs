@@ -17,8 +17,9 @@ use crate::scenario::activations;
 use crate::{bitnet_environment, build_info, interrupt, words};
 use clap::Args;
 use kernels::ActivationRule;
-use model::generate::{Request, Session};
+use model::generate::{Generation, Request, Session};
 use model::sampler::Sampling;
+use model::sequence::Sequence;
 use model::stop::StopReason;
 use model::tokenizer::Pre;
 use model::weights::Opened;
@@ -336,13 +337,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     })?;
     let ended = process_time();
     written?;
-    if deterministic && generation.stop_reason != StopReason::Interrupted {
-        let repeated = Session::new(&mut decoder, again)?.run(interrupt::flag(), &mut |_| {})?;
-        if repeated.stop_reason != StopReason::Interrupted && repeated.token_ids != generation.token_ids {
-            let at = repeated.token_ids.iter().zip(&generation.token_ids).take_while(|(a, b)| a == b).count();
-            let what = format!("the same request gave another token {at} the second time");
-            return Err(Error::failed(format!("--deterministic: {what}; run `verify`")));
-        }
+    if deterministic {
+        repeat(&mut decoder, again, &generation)?;
     }
     // Rows of the head were read where they are mapped.
     loaded.model.gguf.check_unchanged()?;
@@ -379,19 +375,52 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         warnings: warning.into_iter().collect(),
         build: build_info::build(),
     };
+    let said = Said { summary: summary(&report), warnings: &report.warnings, stop_reason: report.stop_reason };
+    finish(args, out, &report, said)
+}
+
+/// Generates a text once more: the same request gives the same tokens.
+///
+/// # Errors
+/// At which token it did not.
+pub fn repeat(sequence: &mut impl Sequence, request: Request, first: &Generation) -> Result<()> {
+    if first.stop_reason == StopReason::Interrupted {
+        return Ok(());
+    }
+    let again = Session::new(sequence, request)?.run(interrupt::flag(), &mut |_| {})?;
+    if again.stop_reason == StopReason::Interrupted || again.token_ids == first.token_ids {
+        return Ok(());
+    }
+    let at = again.token_ids.iter().zip(&first.token_ids).take_while(|(a, b)| a == b).count();
+    let what = format!("the same request gave another token {at} the second time");
+    Err(Error::failed(format!("--deterministic: {what}; run `verify`")))
+}
+
+/// What is said of a text beside itself.
+pub struct Said<'a> {
+    pub summary: String,
+    pub warnings: &'a [String],
+    pub stop_reason: StopReason,
+}
+
+/// Prints and stores what a text's report says.
+///
+/// # Errors
+/// What cannot be written; an interrupted text.
+pub fn finish(args: &GenerateArgs, out: &Output, report: &impl Serialize, said: Said<'_>) -> Result<()> {
     // Printed first: a file that cannot be written takes nothing with it.
     if args.model.json {
-        out.json(&report)?;
+        out.json(report)?;
     } else {
         out.line("")?;
-        note(summary(&report));
+        note(said.summary);
     }
-    report.warnings.iter().for_each(|text| note(format!("warning: {text}")));
+    said.warnings.iter().for_each(|text| note(format!("warning: {text}")));
     if let Some(path) = &args.receipt {
-        let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
+        let json = serde_json::to_vec_pretty(report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
         write_named(path, &json, args.force)?;
     }
-    match report.stop_reason {
+    match said.stop_reason {
         StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),
         _ => Ok(()),
     }

@@ -2,10 +2,9 @@
 
 use super::open::Adapter;
 use super::text::GpuSequence;
-use crate::cmd::generate::{Asked, GenerateArgs, ModelArgs, ModelUsed, Prompted, request};
+use crate::cmd::generate::{Asked, GenerateArgs, ModelArgs, ModelUsed, Prompted, Said, finish, repeat, request};
 use crate::cmd::perplexity::{Lut, PerplexityArgs, text_of, tokens_of};
 use crate::error::{Error, Result};
-use crate::files::write_named;
 use crate::load_model::Head;
 use crate::output::{Output, note};
 use crate::progress::Progress;
@@ -100,11 +99,8 @@ pub fn generate(adapter: &Adapter, args: &GenerateArgs, out: &Output) -> Result<
         }
     })?;
     written?;
-    if deterministic && generation.stop_reason != StopReason::Interrupted {
-        let repeated = Session::new(&mut sequence, again)?.run(interrupt::flag(), &mut |_| {})?;
-        if repeated.stop_reason != StopReason::Interrupted && repeated.token_ids != generation.token_ids {
-            return Err(Error::failed("--deterministic: the same request gave other tokens the second time"));
-        }
+    if deterministic {
+        repeat(&mut sequence, again, &generation)?;
     }
     loaded.model.gguf.check_unchanged()?;
     let timed = !facts.is_software();
@@ -128,21 +124,9 @@ pub fn generate(adapter: &Adapter, args: &GenerateArgs, out: &Output) -> Result<
         text: generation.text.clone(),
         token_ids: generation.token_ids.clone(),
     };
-    if args.model.json {
-        out.json(&report)?;
-    } else {
-        out.line("")?;
-        note(summary(&report, &generation));
-    }
-    report.warnings.iter().for_each(|text| note(format!("warning: {text}")));
-    if let Some(path) = &args.receipt {
-        let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
-        write_named(path, &json, args.force)?;
-    }
-    match report.stop_reason {
-        StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),
-        _ => Ok(()),
-    }
+    let said =
+        Said { summary: summary(&report, &generation), warnings: &report.warnings, stop_reason: report.stop_reason };
+    finish(args, out, &report, said)
 }
 
 fn summary(report: &Report, generation: &Generation) -> String {

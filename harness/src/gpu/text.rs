@@ -16,6 +16,7 @@ use model::rows::Rows;
 use model::sequence::Sequence;
 use model::times::{Lap, Times};
 use model::weights::Model;
+use std::borrow::Cow;
 
 /// A sequence that a device computes.
 pub struct GpuSequence<'d> {
@@ -108,16 +109,16 @@ fn refuse_what_is_not_computed(model: &Model, machine: &Machine) -> Result<()> {
 }
 
 /// An embedding, as f16 where that loses nothing.
-enum Table {
-    Halves(Vec<u16>),
+enum Table<'a> {
+    Halves(Cow<'a, [u16]>),
     Floats(Vec<f32>),
 }
 
-impl Table {
-    fn of(rows: &Rows) -> Self {
+impl<'a> Table<'a> {
+    fn of(rows: &'a Rows) -> Self {
         let stored: &[u16] = rows.as_ref();
         if !stored.is_empty() {
-            return Self::Halves(stored.to_vec());
+            return Self::Halves(stored.into());
         }
         let mut all = vec![0.0f32; rows.rows() * rows.k()];
         all.chunks_exact_mut(rows.k()).enumerate().for_each(|(number, row)| rows.decode(number, row));
@@ -137,10 +138,10 @@ impl Table {
 }
 
 /// Rows of an output head as f16, rounded where they are of another type.
-fn halves(rows: &Rows) -> Result<Vec<u16>> {
+fn halves(rows: &Rows) -> Result<Cow<'_, [u16]>> {
     let stored: &[u16] = rows.as_ref();
     if !stored.is_empty() {
-        return Ok(stored.to_vec());
+        return Ok(stored.into());
     }
     let mut all = Vec::with_capacity(rows.rows() * rows.k());
     let mut row = vec![0.0f32; rows.k()];
@@ -155,7 +156,7 @@ fn halves(rows: &Rows) -> Result<Vec<u16>> {
             all.push(half.to_bits());
         }
     }
-    Ok(all)
+    Ok(all.into())
 }
 
 /// An error of the device within a text.

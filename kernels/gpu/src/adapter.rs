@@ -125,3 +125,15 @@ fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
         timestamps: adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_locked_one() {
+        let lock = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock")).expect("a lock");
+        let wgpu = lock.split("[[package]]").find(|package| package.contains("\nname = \"wgpu\"\n")).expect("wgpu");
+        assert!(wgpu.contains(&format!("\nversion = \"{WGPU_VERSION}")), "{wgpu}");
+    }
+}

@@ -235,6 +235,12 @@ impl OnDevice<'_> {
         self.failed.get_or_insert(error);
         words
     }
+
+    /// A product by the device as it is limited now.
+    fn sums(&self, weights: &PackedWeights, x: &[Token]) -> Result<Vec<i32>, GpuError> {
+        let (matrix, inputs) = (Matrix::new(self.device, weights)?, Inputs::new(self.device, x)?);
+        self.kernel.product(self.device, &matrix, &inputs)?.run(self.device)
+    }
 }
 
 impl Elsewhere for OnDevice<'_> {
@@ -251,27 +257,15 @@ impl Elsewhere for OnDevice<'_> {
         self.calls += 1;
         let binding = if self.calls.is_multiple_of(2) { SMALL_BINDING } else { u64::MAX };
         self.device.limit_bindings(binding);
-        let device = &*self.device;
-        let multiplied = || {
-            let matrix = match Matrix::new(device, weights) {
-                Err(GpuError::TooLarge { .. }) if binding == SMALL_BINDING => return Ok(None),
-                matrix => matrix?,
-            };
-            let inputs = Inputs::new(device, x)?;
-            self.kernel.product(device, &matrix, &inputs)?.run(device).map(Some)
+        let sums = match self.sums(weights, x) {
+            Err(GpuError::TooLarge { .. }) if binding == SMALL_BINDING => {
+                // A panel that is larger than the small window.
+                self.device.limit_bindings(u64::MAX);
+                self.sums(weights, x)
+            }
+            sums => sums,
         };
-        let mut sums = multiplied().map_err(|error| self.note(error))?;
-        if sums.is_none() {
-            // A panel that is larger than the small window.
-            self.device.limit_bindings(u64::MAX);
-            let device = &*self.device;
-            let multiplied = || {
-                let (matrix, inputs) = (Matrix::new(device, weights)?, Inputs::new(device, x)?);
-                self.kernel.product(device, &matrix, &inputs)?.run(device)
-            };
-            sums = Some(multiplied().map_err(|error| self.note(error))?);
-        }
-        y.copy_from_slice(&sums.unwrap_or_default());
+        y.copy_from_slice(&sums.map_err(|error| self.note(error))?);
         Ok(())
     }
 }

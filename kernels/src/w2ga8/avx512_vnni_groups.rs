@@ -191,7 +191,7 @@ fn add<const PLANES: usize, const RULE: u8, const TWO_LEVELS: bool>(acc: __m512,
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block: &SuperBlock<'_>) -> __m512 {
-    // Of each plane, the chain of its units; where a group has several planes, the units wait for their turn.
+    // Of each group, the chain of its units: those of its first plane as they come, those of the others wait.
     let mut chains = [nothing(); 4];
     let mut waiting = [[_mm512_setzero_ps(); 4]; 4];
     let [x0, x1, x2, x3] = block.x;
@@ -203,8 +203,8 @@ fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block
         }
         for p in 0..4 {
             let sum = _mm512_cvtepi32_ps(sums[p]);
-            if PLANES == 1 {
-                chains[p] = _mm512_fmadd_ps(sum, _mm512_set1_ps(start.factors[p]), chains[p]);
+            if p % PLANES == 0 {
+                chains[p / PLANES] = _mm512_fmadd_ps(sum, _mm512_set1_ps(start.factors[p]), chains[p / PLANES]);
             } else {
                 waiting[p] = sum;
             }
@@ -213,11 +213,9 @@ fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block
     ask_for_scales::<TWO_LEVELS>(block.scales, 4 / PLANES);
     for (g, scales) in block.scales.iter().enumerate().take(4 / PLANES) {
         let mut chain = chains[g];
-        if PLANES > 1 {
-            for p in g * PLANES..(g + 1) * PLANES {
-                for (start, waiting) in block.starts.iter().zip(&waiting) {
-                    chain = _mm512_fmadd_ps(waiting[p], _mm512_set1_ps(start.factors[p]), chain);
-                }
+        for p in g * PLANES + 1..(g + 1) * PLANES {
+            for (start, waiting) in block.starts.iter().zip(&waiting) {
+                chain = _mm512_fmadd_ps(waiting[p], _mm512_set1_ps(start.factors[p]), chain);
             }
         }
         acc = _mm512_fmadd_ps(chain, scale(scales), acc);

@@ -107,11 +107,6 @@ impl<'d> TextDecoder<'d> {
         BATCH
     }
 
-    /// Tokens of the sequence so far.
-    pub fn position(&self) -> usize {
-        self.position
-    }
-
     /// Starts a new sequence.
     pub fn reset(&mut self) {
         self.position = 0;
