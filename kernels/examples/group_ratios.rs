@@ -13,8 +13,8 @@ mod median;
 use kernels::parallel::{Columns, Team};
 use kernels::random::SplitMix64;
 use kernels::{
-    ActivationRule, AlignedBuffer, CodeTable, Codes, CpuFeatures, F32Ops, Family, Kernel, LinearInput, PackedWeights,
-    Prefetch, QuantizedActivations, Scales, Tuning, reference, registry, stream,
+    ActivationRule, AlignedBuffer, CodeTable, Codes, CpuFeatures, F32Ops, Family, GemmTile, Kernel, LinearInput,
+    PackedWeights, Prefetch, QuantizedActivations, Scales, Tuning, reference, registry, stream,
 };
 use median::{interval, median};
 use std::hint::black_box;
@@ -195,18 +195,19 @@ fn measure(
     team: &mut Team,
 ) {
     let from_memory = place.bytes > 0;
-    // The way to ask ahead that is faster from memory; in cache one level.
+    // As a run chooses: the way to ask ahead that is faster from memory, in cache one level, and the faster tile.
     for side in [&mut *own, &mut *other] {
-        if from_memory {
-            let way = |prefetch| side.kernel.tuned(Tuning { prefetch, ..side.kernel.tuning() });
-            let ways = side.kernel.descriptor().prefetches.iter().map(|&p| way(p)).collect::<Vec<_>>();
-            let times: Vec<(f64, Kernel)> = ways
-                .into_iter()
-                .map(|way| {
-                    side.kernel = way;
-                    (median((0..5).map(|_| time(team, side.weights.len(), |team| side.call(team)))), way)
-                })
-                .collect();
+        let descriptor = side.kernel.descriptor();
+        let asks = if from_memory { descriptor.prefetches } else { &descriptor.prefetches[..1] };
+        let tiles = if descriptor.wide_tile && place.tokens > 1 { &GemmTile::ALL[..] } else { &GemmTile::ALL[..1] };
+        let way = |prefetch, tile| side.kernel.tuned(Tuning { prefetch, tile, ..side.kernel.tuning() });
+        let ways: Vec<Kernel> = asks.iter().flat_map(|&ask| tiles.iter().map(move |&tile| way(ask, tile))).collect();
+        if ways.len() > 1 {
+            let mut timed = |way: Kernel| {
+                side.kernel = way;
+                (median((0..5).map(|_| time(team, side.weights.len(), |team| side.call(team)))), way)
+            };
+            let times: Vec<(f64, Kernel)> = ways.into_iter().map(&mut timed).collect();
             side.kernel = times.iter().min_by(|a, b| a.0.total_cmp(&b.0)).expect("one way at least").1;
         }
     }
@@ -241,5 +242,6 @@ fn measure(
         format!("{:.3} [{low:.3}, {high:.3}]", median(of.iter().copied()))
     };
     let read = if from_memory { ratio(&of_read) } else { String::new() };
-    println!("{:<26}{group:>6}{:>7}{rate:>9.1}  {:<26}{read}", own.kernel.id(), rule.name(), ratio(&of_tensor));
+    let tile = if own.kernel.tuning().tile == GemmTile::Wide { " wide tile" } else { "" };
+    println!("{:<26}{group:>6}{:>7}{rate:>9.1}  {:<26}{read}{tile}", own.kernel.id(), rule.name(), ratio(&of_tensor));
 }

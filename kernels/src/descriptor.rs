@@ -126,6 +126,8 @@ pub struct GemmGroups<'a, 'y> {
     pub x: &'a [QuantizedActivations],
     /// How the codes are asked for ahead of their loads; kernels may ignore it.
     pub prefetch: Prefetch,
+    /// Which tile goes over the batch; kernels with one ignore it.
+    pub tile: GemmTile,
     /// Output: f32 products before the scale of a token if it has one, one token after the other.
     pub y: &'a mut Columns<'y, f32>,
 }

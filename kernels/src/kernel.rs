@@ -259,7 +259,8 @@ impl Kernel {
         let group = self.group_of(weights)?;
         let (codes, scales) = (weights.panels(&rows), weights.scales(&rows));
         let (panel_bytes, groups) = (weights.panel_bytes(), weights.k().div_ceil(group));
-        let args = GemmGroups { codes, panel_bytes, scales, groups, group, x, prefetch: self.tuning.prefetch, y };
+        let Tuning { prefetch, tile, .. } = self.tuning;
+        let args = GemmGroups { codes, panel_bytes, scales, groups, group, x, prefetch, tile, y };
         // SAFETY: `new` checked that the CPU has the features that the function enables.
         unsafe { gemm(args) };
         Ok(())

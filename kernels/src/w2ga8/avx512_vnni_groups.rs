@@ -65,6 +65,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     multiply: Some("vpdpbusd-zmm"),
     tile: (16, 1),
     gemm: Some(Gemm::Groups(gemm::gemm)),
+    wide_tile: true,
     builds_on: Some("avx2-groups"),
     summary: "sixteen rows interleaved, planes that are groups: a shift and a fused multiply-add where each ends",
     prefetches: &Prefetch::ALL,

@@ -102,6 +102,7 @@ fn plan(tiles: &[Tile], gemv: GemvFn) -> Plan<'_> {
     Plan {
         panel_rows: ROWS,
         tiles,
+        pairs: &[],
         gemv: Some(gemv),
         most: BLOCK_K,
         start: |_, _, sum| -sum & 0xFFFF,

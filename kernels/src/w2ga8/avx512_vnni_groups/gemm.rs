@@ -17,19 +17,27 @@
 //! On an AMD EPYC (family 25 model 17), 2026-11-29, 6912 x 2560 times 128 tokens, one thread, of the speed of
 //! `avx512-vnni` in the same rounds (21, 95% intervals): groups of 128 by token 0.940 [0.933, 0.944], by 128 0.921
 //! [0.917, 0.926], by 32 0.830 [0.827, 0.836]; of 256 by token 0.969, of 64 0.912. With 16 tokens a tile 0.93, 0.93 and
-//! 0.81: their f32 sums lie in memory.
+//! 0.81: their f32 sums lie in memory. (Before the way through a super-block was counted instead of divided out.)
+//!
+//! Another tile is 32 rows by 12 tokens, or 8: two panels share each activation, loaded once into a register, and the
+//! f32 sums lie in memory. On an Intel Xeon (family 6 model 207), 2026-11-30, one thread, of the speed of `avx512-vnni`
+//! in the faster of its tiles (15 rounds): groups of 128 by token 0.893 [0.881, 0.896], by 128 0.890 [0.879, 0.904], of
+//! 256 0.923, where the tile of one panel had 0.765, 0.775 and 0.805. By 32 the tile of one panel is faster (0.68, of
+//! 64 0.71). Which of the two goes over batches, a probe decides.
 //!
 //! From the prototypes of this project. 24 tokens a tile, as without groups, do not leave registers for the f32 sums.
 
 use super::lines::{Line, PREFETCH_BYTES, broadcast, nothing, scale};
-use crate::descriptor::GemmGroups;
+use crate::descriptor::{GemmGroups, GemmTile};
 use crate::layouts::planes16::{LINE, ROWS, SCALE_BYTES, super_bytes, super_k};
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
 use crate::prefetch::{ahead, with_prefetch};
 use crate::w2ga8::group_tiles::{self, BLOCKS, Batch, Panel, Plan, Shape, TOKEN, Tile, WITHIN, undo};
+use crate::x86_64::lanes::together;
 use crate::x86_64::panel_rows::store_16_f32 as store;
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 /// Tokens of the widest tile: 12 sums of integers, 12 of f32, the planes of two lines and constants fill the registers.
 const TOKENS: usize = 12;
@@ -58,7 +66,9 @@ fn batch<const MODE: u8, const TWO_LEVELS: bool>(args: GemmGroups<'_, '_>) {
         (1, tile::<1, MODE, TWO_LEVELS>),
     ];
     let (start, undo) = (group_tiles::start_in_place, group_tiles::undo_in_place);
-    let plan = Plan { panel_rows: ROWS, tiles: &tiles, gemv: None, most: usize::MAX, start, undo };
+    let pairs: [Tile; 2] = [(TOKENS, wide_tile::<TOKENS, MODE, TWO_LEVELS>), (8, wide_tile::<8, MODE, TWO_LEVELS>)];
+    let pairs = if args.tile == GemmTile::Wide { &pairs[..] } else { &[] };
+    let plan = Plan { panel_rows: ROWS, tiles: &tiles, pairs, gemv: None, most: usize::MAX, start, undo };
     // SAFETY: this function enables the features that the tiles enable.
     unsafe { group_tiles::gemm(args, plan) }
 }
@@ -71,7 +81,7 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
 ) {
     at_cache_line!();
     let Shape { k, group, unit } = panel.shape;
-    let whole = super_k(group);
+    let (whole, units) = (super_k(group), group / unit);
     let mut x = batch.x.as_chunks::<T>().0;
     let (mut starts, mut factors) = (batch.starts.as_chunks::<T>().0.iter(), batch.factors.as_chunks::<T>().0.iter());
     let mut rows = [_mm512_setzero_ps(); T];
@@ -82,27 +92,27 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
         for line in bytes.chunks(LINE) {
             ahead::<TWO_LEVELS>(line.as_ptr(), PREFETCH_BYTES);
         }
-        // Of a unit, the part within a plane: all of it, or as much as a plane has.
-        let piece = unit.min(plane);
-        for (g, scales) in scales.as_chunks::<SCALE_BYTES>().0.iter().enumerate().take(4 * plane / group) {
+        let mut way = Way::new(unit, plane);
+        for scales in scales.as_chunks::<SCALE_BYTES>().0.iter().take(4 * plane / group) {
             let mut weights = scale(scales);
-            if MODE == TOKEN {
-                weights = _mm512_mul_ps(weights, _mm512_set1_ps(undo(((g + 1) * group - 1) / plane)));
-            }
             let mut chains = [nothing(); T];
-            for u in 0..group / unit {
+            for _ in 0..units {
                 let (Some(start), factor) = (starts.next(), factors.next()) else { return };
                 let mut sums = broadcast(start);
-                for at in (g * group + u * unit..g * group + (u + 1) * unit).step_by(piece) {
-                    let (own, rest) = x.split_at(piece / 4);
+                for piece in 0..way.pieces {
+                    let (own, rest) = x.split_at(way.piece);
                     x = rest;
-                    if at > g * group + u * unit {
+                    if piece > 0 {
                         // The next plane's are four times as large.
                         for sum in &mut sums {
                             *sum = _mm512_slli_epi32::<2>(*sum);
                         }
                     }
-                    add_lines(&mut sums, &lines[at % plane / 4..][..piece / 4], own, at / plane);
+                    let (p, of_piece) = way.next();
+                    add_lines(&mut sums, &lines[of_piece], own, p);
+                }
+                if MODE == TOKEN {
+                    weights = _mm512_mul_ps(weights, _mm512_set1_ps(UNDO[way.last]));
                 }
                 for t in 0..T {
                     let sum = _mm512_cvtepi32_ps(sums[t]);
@@ -127,6 +137,147 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
     }
     for (t, rows) in rows.into_iter().enumerate() {
         store(&mut y.token(batch.first + t)[panel.row..panel.row + panel.rows], rows);
+    }
+}
+
+/// What takes the 4^p out of the sums of plane p.
+const UNDO: [f32; 4] = [undo(0), undo(1), undo(2), undo(3)];
+
+/// The way of units through a super-block, plane after plane; counted, because divisions would make the loads wait.
+struct Way {
+    /// Lines of the part of a unit within a plane: all of it, or as much as a plane has.
+    piece: usize,
+    /// Parts of a unit.
+    pieces: usize,
+    plane: usize,
+    p: usize,
+    line: usize,
+    /// Plane of the last part.
+    last: usize,
+}
+
+impl Way {
+    /// Of units of so many weights, through planes of so many.
+    fn new(unit: usize, plane: usize) -> Self {
+        let piece = unit.min(plane);
+        Self { piece: piece / 4, pieces: unit / piece, plane: plane / 4, p: 0, line: 0, last: 0 }
+    }
+
+    /// Plane and lines of the next part.
+    #[inline(always)]
+    fn next(&mut self) -> (usize, Range<usize>) {
+        let lines = self.line..self.line + self.piece;
+        self.last = self.p;
+        self.line = lines.end;
+        if self.line == self.plane {
+            (self.line, self.p) = (0, self.p + 1);
+        }
+        (self.last, lines)
+    }
+}
+
+/// As [`tile`], for the 32 rows of two panels: each activation is broadcast once, into a register, and multiplied with
+/// both. The integer sums take the registers; those of f32 lie in memory, where a unit's end finds them.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn wide_tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
+    panels: &Panel<'_>,
+    batch: &Batch<'_>,
+    y: &mut Columns<'_, f32>,
+) {
+    at_cache_line!();
+    let Shape { k, group, unit } = panels.shape;
+    let (whole, units) = (super_k(group), group / unit);
+    let mut x = batch.x.as_chunks::<T>().0;
+    let (mut starts, mut factors) = (batch.starts.as_chunks::<T>().0.iter(), batch.factors.as_chunks::<T>().0.iter());
+    let (upper, lower) = panels.bytes.split_at(panels.bytes.len() / 2);
+    let mut rows = [[_mm512_setzero_ps(); T]; 2];
+    let mut chains = [[nothing(); T]; 2];
+    let blocks = upper.chunks(super_bytes(whole, group)).zip(lower.chunks(super_bytes(whole, group)));
+    for ((upper, lower), from) in blocks.zip((0..k).step_by(whole)) {
+        let plane = whole.min(k - from) / 4;
+        let ((upper, upper_scales), (lower, lower_scales)) =
+            (upper.split_at(plane / 4 * LINE), lower.split_at(plane / 4 * LINE));
+        let (upper, lower) = (upper.as_chunks::<LINE>().0, lower.as_chunks::<LINE>().0);
+        let mut way = Way::new(unit, plane);
+        let groups = 4 * plane / group;
+        let share = upper.len() / groups;
+        let scales = upper_scales.as_chunks::<SCALE_BYTES>().0.iter().zip(lower_scales.as_chunks::<SCALE_BYTES>().0);
+        for (g, (a, b)) in scales.enumerate().take(groups) {
+            // A share of the lines with each group: all at once would fill the buffers that loads wait in.
+            for (a, b) in upper[g * share..].iter().zip(&lower[g * share..]).take(share) {
+                ahead::<TWO_LEVELS>(a.as_ptr(), PREFETCH_BYTES);
+                ahead::<TWO_LEVELS>(b.as_ptr(), PREFETCH_BYTES);
+            }
+            let mut weights = [scale(a), scale(b)];
+            for u in 0..units {
+                let (Some(start), factor) = (starts.next(), factors.next()) else { return };
+                let mut sums = [broadcast(start), broadcast(start)];
+                for piece in 0..way.pieces {
+                    let (own, rest) = x.split_at(way.piece);
+                    x = rest;
+                    if piece > 0 {
+                        // The next plane's are four times as large.
+                        for sum in sums.as_flattened_mut() {
+                            *sum = _mm512_slli_epi32::<2>(*sum);
+                        }
+                    }
+                    let (p, of_piece) = way.next();
+                    add_both(&mut sums, (&upper[of_piece.clone()], &lower[of_piece]), own, p);
+                }
+                if MODE == TOKEN {
+                    let undo = _mm512_set1_ps(UNDO[way.last]);
+                    weights = [_mm512_mul_ps(weights[0], undo), _mm512_mul_ps(weights[1], undo)];
+                }
+                for r in 0..2 {
+                    for t in 0..T {
+                        let sum = _mm512_cvtepi32_ps(sums[r][t]);
+                        match (MODE, factor) {
+                            (BLOCKS, Some(factor)) => {
+                                let both = _mm512_mul_ps(weights[r], _mm512_set1_ps(factor[t]));
+                                rows[r][t] = _mm512_fmadd_ps(sum, both, rows[r][t]);
+                            }
+                            (WITHIN, Some(factor)) => {
+                                let chain = if u == 0 { nothing() } else { chains[r][t] };
+                                chains[r][t] = _mm512_fmadd_ps(sum, _mm512_set1_ps(factor[t]), chain);
+                            }
+                            _ => rows[r][t] = _mm512_fmadd_ps(sum, weights[r], rows[r][t]),
+                        }
+                    }
+                }
+            }
+            if MODE == WITHIN {
+                for r in 0..2 {
+                    for t in 0..T {
+                        rows[r][t] = _mm512_fmadd_ps(chains[r][t], weights[r], rows[r][t]);
+                    }
+                }
+            }
+        }
+    }
+    for t in 0..T {
+        let y = &mut y.token(batch.first + t)[panels.row..panels.row + panels.rows];
+        let (upper, lower) = y.split_at_mut(y.len().min(ROWS));
+        store(upper, rows[0][t]);
+        store(lower, rows[1][t]);
+    }
+}
+
+/// Adds plane `p` of lines of two panels, 4^p times too large, times their activations.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn add_both<const T: usize>(sums: &mut [[__m512i; T]; 2], lines: (&[Line], &[Line]), x: &[[i32; T]], p: usize) {
+    let mask = _mm512_set1_epi8((3u8 << (2 * p)).cast_signed());
+    for ((a, b), x) in lines.0.iter().zip(lines.1).zip(x) {
+        // SAFETY: lines have 64 bytes; the loads need no alignment.
+        let (a, b) = unsafe { (_mm512_loadu_si512(a.as_ptr().cast()), _mm512_loadu_si512(b.as_ptr().cast())) };
+        let (a, b) = (_mm512_and_si512(a, mask), _mm512_and_si512(b, mask));
+        for t in 0..T {
+            let mut both = _mm512_set1_epi32(x[t]);
+            // Else it becomes a memory operand of each product, and two loads a cycle are all there is.
+            together!(zmm_reg: both);
+            sums[0][t] = _mm512_dpbusd_epi32(sums[0][t], a, both);
+            sums[1][t] = _mm512_dpbusd_epi32(sums[1][t], b, both);
+        }
     }
 }
 
