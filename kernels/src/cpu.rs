@@ -223,9 +223,9 @@ impl Level {
 /// and worth wide vectors. Results are the same. Not for AVX-512, where LLVM (1.95) makes scatters of strided stores,
 /// which are slower than the stores.
 macro_rules! also_for_avx2 {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) $body:block) => {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),*) $body:block) => {
         $(#[$doc])*
-        fn $name($($arg: $type),*) {
+        $vis fn $name($($arg: $type),*) {
             #[inline(always)]
             fn body($($arg: $type),*) $body
             #[cfg(target_arch = "x86_64")]

@@ -258,6 +258,9 @@ mod tests {
         assert_eq!([bits("qk256"), bits("i2s-128x32")], [Some(2.125), Some(2.0)]);
         assert_eq!([bits("groups1x64"), bits("groups8x128")], [Some(2.25); 2]);
         assert_eq!(["64", "128", "256"].map(|n| bits(&format!("planes16x{n}"))), [2.25, 2.125, 2.0625].map(Some));
-        assert_eq!(["trit5x16x20", "trit5x16x640", "lut16x128"].map(bits), [1.6, 1.75, 16.0 / 9.0].map(Some));
+        assert_eq!(
+            ["trit5x16x20", "trit5q16x20", "trit5x16x640", "lut16x128"].map(bits),
+            [1.6, 1.6, 1.75, 16.0 / 9.0].map(Some)
+        );
     }
 }

@@ -22,6 +22,7 @@ layouts! {
     vnni16,
     tile32,
     trit5,
+    trit5q,
     lut16,
     lut8,
     groups1,

@@ -42,6 +42,9 @@ fn a_code_lies_where_the_layout_says() {
     for (row, k, value) in [(0, 0, 1), (0, 5, 3), (3, 10, 9), (15, 15, 27), (2, 19, 85), (15, 39, 85)] {
         assert_eq!(lies(&trit5::LAYOUT, 0, (row, k, 2)), (k / 20 * 64 + row * 4 + k % 4, 2 * value));
     }
+    for (row, k, byte) in [(0, 0, 2), (0, 5, 6), (3, 10, 18), (2, 19, 0x80), (15, 39, 0x80)] {
+        assert_eq!(lies(&trit5q::LAYOUT, 0, (row, k, 2)), (k / 20 * 64 + row * 4 + k % 4, byte));
+    }
     // The halves of a 16-bit lane: the index of a group of three begins at bit 0, 5 or 10.
     for (row, k, half, value) in
         [(0, 0, 0, 2), (0, 4, 0, 6 << 5), (3, 8, 1, 18 << 2), (127, 2, 0, 18), (64, 17, 1, 18 << 2)]

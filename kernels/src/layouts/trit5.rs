@@ -22,14 +22,14 @@ pub(crate) static LAYOUT: Layout = Layout {
     block_bytes: BLOCK_BYTES,
     ternary_only: true,
     pack,
-    unpack,
+    unpack: |packed, codes| unpack_by(&TRITS, packed, codes),
     from_i2s: |_, rows, _, packed| from_i2s(rows, packed),
     ..Layout::PLAIN
 };
 
-const ROWS: usize = 16;
-const BLOCK_K: usize = 20;
-const BLOCK_BYTES: usize = 4 * ROWS;
+pub(super) const ROWS: usize = 16;
+pub(super) const BLOCK_K: usize = 20;
+pub(super) const BLOCK_BYTES: usize = 4 * ROWS;
 const _: () = assert!(crate::K_SLACK >= BLOCK_K - 1);
 
 /// Codes of each byte. Bytes that packing never writes (v4 of 81 to 84, above 250) decode to something without meaning.
@@ -45,7 +45,7 @@ pub(super) const TRITS: [[u8; 5]; 256] = {
 };
 
 /// Codes are at most 2: words of four codes are added with their weights at once, no byte exceeds 250.
-fn pack(codes: &[u8], packed: &mut [u8]) {
+pub(super) fn pack(codes: &[u8], packed: &mut [u8]) {
     for (r, row) in codes.chunks_exact((codes.len() / ROWS).max(1)).enumerate() {
         for (block, codes) in packed.chunks_exact_mut(BLOCK_BYTES).zip(row.as_chunks::<BLOCK_K>().0) {
             let [w0, w1, w2, w3, w4] = words(codes);
@@ -62,7 +62,7 @@ const QUADS: usize = BLOCKS * BLOCK_K / 16;
 also_for_avx2! {
     /// Packs up to 16 rows of an I2_S tensor. Four consecutive codes are a plane of one of its dwords, so a dword of
     /// trits is five shifts and masks and their weighted sum, for all rows at once.
-    fn from_i2s(rows: I2sRows<'_>, packed: &mut [u8]) {
+    pub(super) fn from_i2s(rows: I2sRows<'_>, packed: &mut [u8]) {
         const GROUP_BYTES: usize = 4 * QUADS;
         for (group, packed) in packed.chunks_mut(BLOCKS * BLOCK_BYTES).enumerate() {
             let mut quads = [[u32::from_ne_bytes([PADDING; 4]); ROWS]; QUADS];
@@ -91,11 +91,12 @@ also_for_avx2! {
     }
 }
 
-fn unpack(packed: &[u8], codes: &mut [u8]) {
+/// Codes, by those of each byte.
+pub(super) fn unpack_by(trits: &[[u8; 5]; 256], packed: &[u8], codes: &mut [u8]) {
     for (r, row) in codes.chunks_exact_mut((codes.len() / ROWS).max(1)).enumerate() {
         for (block, codes) in packed.chunks_exact(BLOCK_BYTES).zip(row.as_chunks_mut::<BLOCK_K>().0) {
             for (j, &byte) in block[4 * r..4 * r + 4].iter().enumerate() {
-                for (p, &trit) in TRITS[usize::from(byte)].iter().enumerate() {
+                for (p, &trit) in trits[usize::from(byte)].iter().enumerate() {
                     codes[4 * p + j] = trit;
                 }
             }

@@ -30,7 +30,8 @@
 //! the one before); `together!` fixes the order so that twins stand next to each other. On Zen 5 it makes no difference
 //! that can be measured (254 against 248 Gw/s in L2).
 
-mod gemm;
+pub(super) mod gemm;
+pub(super) mod quarters;
 mod tables;
 
 use crate::MAX_K_I8;
@@ -54,7 +55,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
         .with(CpuFeatures::GFNI),
     multiply: Some("vpdpbusd-zmm"),
     tile: (16, 1),
-    gemm: Some(Gemm::I8(gemm::gemm)),
+    gemm: Some(Gemm::I8(gemm::gemm::<false>)),
     builds_on: Some("avx512-vnni"),
     summary: "five trits a byte, decoded by two averages, one GF(2) product and one permute, then as avx512-vnni",
     prefetches: &Prefetch::ALL,
@@ -74,11 +75,12 @@ const _: () = assert!(2 * 64 * 128 * (MAX_K_I8.div_ceil(20) * 8) <= i32::MAX as 
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni,gfni")]
 fn gemv(args: GemvI8<'_>) {
-    with_prefetch!(args.prefetch, rows(args));
+    with_prefetch!(args.prefetch, rows[false](args));
 }
 
+/// Products of all panels: of this layout, or of [`crate::layouts::trit5q`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni,gfni")]
-fn rows<const TWO_LEVELS: bool>(args: GemvI8<'_>) {
+pub(super) fn rows<const QUARTERS: bool, const TWO_LEVELS: bool>(args: GemvI8<'_>) {
     at_cache_line!();
     let (steps_x, _) = args.x.as_chunks::<20>();
     let (pairs_x, _) = steps_x.as_chunks::<2>();
@@ -91,18 +93,28 @@ fn rows<const TWO_LEVELS: bool>(args: GemvI8<'_>) {
             for step in pair {
                 ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
             }
-            add_pair::<5, 1>(&mut even, &mut odd, pair, x.as_flattened().as_chunks().0);
+            add::<QUARTERS>(&mut even, &mut odd, pair, x.as_flattened().as_chunks().0);
         }
         if let [step] = last {
             // An odd number of steps: the second of the pair meets activations of zero.
             let x = [steps_x[steps.len() - 1], [0; 20]];
-            add_pair::<5, 1>(&mut even, &mut odd, &[*step, *step], x.as_flattened().as_chunks().0);
+            add::<QUARTERS>(&mut even, &mut odd, &[*step, *step], x.as_flattened().as_chunks().0);
         }
         let plane = |p: usize| _mm512_add_epi32(even[p], odd[p]);
         let low = _mm512_add_epi32(plane(0), _mm512_srai_epi32::<2>(plane(1)));
         let top = _mm512_srai_epi32::<6>(_mm512_add_epi32(plane(3), plane(4)));
         let high = _mm512_add_epi32(_mm512_srai_epi32::<4>(plane(2)), top);
         store(y, _mm512_sub_epi32(_mm512_add_epi32(low, high), _mm512_set1_epi32(args.x_sum)));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni,gfni")]
+fn add<const QUARTERS: bool>(even: &mut [__m512i; 5], odd: &mut [__m512i; 5], steps: &[[u8; 64]; 2], x: &[[i8; 4]]) {
+    if QUARTERS {
+        quarters::add_pair(even, odd, steps, x);
+    } else {
+        add_pair::<5, 1>(even, odd, steps, x);
     }
 }
 

@@ -14,5 +14,6 @@ kernels! {
     avxvnni_tile8 if target_arch = "x86_64",
     avx512_vnni if target_arch = "x86_64",
     avx512_vnni_trit5 if target_arch = "x86_64",
+    avx512_vnni_trit5q if target_arch = "x86_64",
     avx512_lut16 if target_arch = "x86_64",
 }

@@ -39,8 +39,8 @@
 //!
 //! Eight chains, as in `avx512-vnni`: four, which save the additions, end at 0.84 of it instead of 0.90. Units of 32
 //! have four, eight lines being too few for eight (0.78 instead of 0.80 of `avx512-vnni` on Zen 4), and two units stand
-//! side by side: on an Intel Xeon (family 6 model 207), where `vpdpbusd` takes five cycles, that is 0.76 [0.75, 0.77] of
-//! `avx512-vnni` instead of 0.74 for groups of 128, and 0.79 instead of 0.74 for groups of 256 (in L2, 41 rounds).
+//! side by side: on an Intel Xeon (family 6 model 207), where `vpdpbusd` takes five cycles, that is 0.76 [0.75, 0.77]
+//! of `avx512-vnni` instead of 0.74 for groups of 128, and 0.79 instead of 0.74 for groups of 256 (in L2, 41 rounds).
 
 mod gemm;
 mod lines;

@@ -254,11 +254,11 @@ fn wide_tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
             }
         }
     }
-    for t in 0..T {
+    for (t, (first, second)) in rows[0].into_iter().zip(rows[1]).enumerate() {
         let y = &mut y.token(batch.first + t)[panels.row..panels.row + panels.rows];
         let (upper, lower) = y.split_at_mut(y.len().min(ROWS));
-        store(upper, rows[0][t]);
-        store(lower, rows[1][t]);
+        store(upper, first);
+        store(lower, second);
     }
 }
 
