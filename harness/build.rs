@@ -30,6 +30,7 @@ fn main() {
     };
     set("GIT_COMMIT", &commit);
     set("GIT_DIRTY", &changed);
+    set("VERSION", &version(&commit, &changed));
     let rustc = output(Command::new(env("RUSTC")).arg("--version"));
     set("RUSTC", rustc.as_deref().map_or("unknown", str::trim));
     set("PROFILE", &profile());
@@ -40,6 +41,13 @@ fn main() {
     set("TOOLCHAIN", &env("RUSTUP_TOOLCHAIN"));
     set("RUSTFLAGS", &env("CARGO_ENCODED_RUSTFLAGS"));
     set("SETTINGS", &settings());
+}
+
+/// What `--version` says: the version, and the commit that it is of.
+fn version(commit: &str, changed: &str) -> String {
+    let changes = if changed == "true" { " with changes" } else { "" };
+    let commit = commit.get(..12).map_or_else(|| "commit unknown".to_owned(), |id| format!("commit {id}{changes}"));
+    format!("{} ({commit})", env("CARGO_PKG_VERSION"))
 }
 
 /// The workspace as a checkout of its own repository.

@@ -2,7 +2,9 @@
 
 use crate::cmd::baseline::BaselineCommand;
 use crate::cmd::compare::{CompareArgs, MeasureArgs};
+use crate::cmd::completions::{CompletionsArgs, ManArgs};
 use crate::cmd::count::CountArgs;
+use crate::cmd::doctor::DoctorArgs;
 use crate::cmd::engine::EngineCommand;
 use crate::cmd::gate::GateArgs;
 use crate::cmd::generate::GenerateArgs;
@@ -21,7 +23,7 @@ use clap::{Parser, Subcommand};
 #[derive(Parser, Debug)]
 #[command(
     name = "tritbench",
-    version,
+    version = env!("TRITBENCH_VERSION"),
     about = concat!(
         "Which ternary (1.58-bit) LLM kernel is right, which is faster, ",
         "and how far each is from what the machine allows"
@@ -80,6 +82,8 @@ pub enum Command {
     #[command(after_help = examples(&[
         "count --kernels avx512-vnni,avx2-i8 --op gemv --shape 256x2560",
         "count --kernel scalar --json",
+        "count --asm avx2-i8",
+        "count --asm avx2-i8,avx512-vnni",
     ]))]
     Count(CountArgs),
     /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
@@ -89,6 +93,9 @@ pub enum Command {
         "limits --threads 1 --cpu-features avx2",
     ]))]
     Limits(LimitsArgs),
+    /// Is this machine fit to measure? What costs precision or forbids it, each with the command that mends it
+    #[command(after_help = examples(&["doctor", "doctor --scenario 2b-4t --threads 2 --json"]))]
+    Doctor(DoctorArgs),
     /// Generate text with one kernel
     #[command(after_help = "Example: tritbench generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
     Generate(GenerateArgs),
@@ -134,6 +141,16 @@ pub enum Command {
         "engine request engines",
     ]))]
     Engine(EngineCommand),
+    /// Completions of this command line for a shell, to source
+    #[command(after_help = examples(&[
+        "completions bash > ~/.local/share/bash-completion/completions/tritbench",
+        "completions zsh > ~/.zfunc/_tritbench",
+        "completions fish > ~/.config/fish/completions/tritbench.fish",
+    ]))]
+    Completions(CompletionsArgs),
+    /// Manual pages, one a command, into a folder: what packages are made with
+    #[command(hide = true)]
+    Man(ManArgs),
     /// A child process that runs kernels
     #[command(hide = true)]
     Worker(WorkerArgs),

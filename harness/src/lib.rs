@@ -18,6 +18,7 @@ mod count;
 mod engines;
 mod error;
 mod estimate;
+mod examine;
 mod files;
 #[cfg(test)]
 #[path = "../../reports/receipt/tests/fixture/mod.rs"]
@@ -97,6 +98,7 @@ fn run(command: Command, out: &Output) -> Result<()> {
             None => cmd::compare::run_micro(&args, out),
         },
         Command::Count(args) => cmd::count::run(&args, out),
+        Command::Doctor(args) => cmd::doctor::run(&args, out),
         Command::Limits(args) => match args.device.gpu()? {
             Some(adapter) => gpu::limits(&adapter, &args, out),
             None => cmd::limits::run(&args, out),
@@ -114,6 +116,8 @@ fn run(command: Command, out: &Output) -> Result<()> {
         Command::Baseline(command) => cmd::baseline::run(&command, out),
         Command::Engine(command) => cmd::engine::run(&command, out),
         Command::Gate(args) => cmd::gate::run(&args, out),
+        Command::Completions(args) => cmd::completions::run(&args, out),
+        Command::Man(args) => cmd::completions::man(&args),
         Command::Worker(args) => worker::run(&args),
         Command::Receipt(command) => cmd::receipt::run(&command, out),
     }

@@ -153,6 +153,19 @@ fn fits(product: &Product, l2: L2) -> Result<()> {
 
 /// Refuses cells whose copies memory cannot hold. The largest cell counts, as cells are measured one after another.
 pub fn require_memory(cells: &[Cell], kernels: &[Kernel], last_level_cache_bytes: u64) -> Result<()> {
+    let Some((bytes, cell)) = most_memory(cells, kernels, last_level_cache_bytes) else { return Ok(()) };
+    let what = if cell.residency == Residency::Dram { "all copies of its weights" } else { "its weights" };
+    let what = format!("{} {}x{} with {what}", cell.op, cell.shape.m, cell.shape.k);
+    memory::require_memory(bytes, &what)
+}
+
+/// Bytes that the largest of these cells takes at least: the last-level cache is measured later, and never smaller than
+/// this.
+pub fn least_memory(cells: &[Cell], kernels: &[Kernel]) -> Option<(u64, Cell)> {
+    most_memory(cells, kernels, last_level::LEAST_OUTGROWN)
+}
+
+fn most_memory(cells: &[Cell], kernels: &[Kernel], last_level_cache_bytes: u64) -> Option<(u64, Cell)> {
     let needs = cells.iter().flat_map(|&cell| {
         Family::ALL.map(|family| {
             let has = |kernel: &Kernel| cell.is_for(family) && kernel.descriptor().family() == family;
@@ -161,10 +174,7 @@ pub fn require_memory(cells: &[Cell], kernels: &[Kernel], last_level_cache_bytes
             (bytes, cell)
         })
     });
-    let Some((bytes, cell)) = needs.max_by_key(|(bytes, _)| *bytes) else { return Ok(()) };
-    let what = if cell.residency == Residency::Dram { "all copies of its weights" } else { "its weights" };
-    let what = format!("{} {}x{} with {what}", cell.op, cell.shape.m, cell.shape.k);
-    memory::require_memory(bytes, &what)
+    needs.max_by_key(|(bytes, _)| *bytes)
 }
 
 #[cfg(test)]

@@ -19,7 +19,9 @@ impl Progress {
             return Self { bar: ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden()) };
         }
         let bar = ProgressBar::new(total);
-        let template = if total == 0 { "{spinner} {msg}" } else { "{bar:24} {percent:>3}% {msg} {elapsed}" };
+        // One part has no time left that anything could tell.
+        let template =
+            if total <= 1 { "{spinner} {msg} {elapsed}" } else { "{bar:24} {percent:>3}% {msg} {elapsed}, {eta} left" };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }

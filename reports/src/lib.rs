@@ -11,6 +11,7 @@
 //! knows folders.
 
 mod answer;
+pub mod assembly;
 mod chart;
 mod comparison;
 mod csv;

@@ -1,5 +1,6 @@
 //! `count`: exact instruction counts of one call, beside what a static model and a stopwatch say about it.
 
+use crate::cmd::count_asm::{self, Shown};
 use crate::count::{Call, Counted, Method, Model, StaticModel, Subject, count};
 use crate::error::{Error, Exit, Result};
 use crate::guests::{GuestArgs, Guests};
@@ -22,6 +23,11 @@ pub struct CountArgs {
     /// Kernels to count; all that run here and have the operation by default
     #[arg(long, alias = "kernel", value_delimiter = ',', value_parser = words::name, value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
+    /// Print the hot loop's instructions, each with how often it ran; of two kernels side by side. Names kernels as
+    /// --kernels does
+    #[arg(long, value_delimiter = ',', num_args = 0..=1, value_parser = words::name, value_name = "A,B")]
+    #[arg(conflicts_with = "ghz")]
+    pub asm: Option<Vec<String>>,
     /// What to call
     #[arg(long, value_parser = operation::flag(), ignore_case = true, default_value_t = Operation::Gemv)]
     pub op: Operation,
@@ -75,6 +81,9 @@ struct Row {
     static_model_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     measured: Option<Measured>,
+    /// With `--asm`: every instruction of the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assembly: Option<Shown>,
 }
 
 /// The same call, timed with its weights in cache.
@@ -115,7 +124,7 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
         interrupt::check(format!("interrupted after counting {done} of {all} kernels"))?;
         let subject = kernel.subject(&guests);
         progress.step(done, format!("counting {}", subject.id));
-        let Counted { record, static_model: answer } = match count(subject, call, method, &model) {
+        let Counted { record, static_model: answer, assembly } = match count(subject, call, method, &model) {
             Ok(counted) => counted,
             // Not here at all, or stopped by the user.
             Err(error) if error.exit() != Exit::Failed => return Err(error),
@@ -130,12 +139,18 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
             Some(Err(why)) => (None, Some(why)),
             None => (None, None),
         };
-        counts.push(Row { record, static_model, static_model_reason, measured });
+        let assembly = args.asm.is_some().then(|| Shown::new(assembly, &model));
+        counts.push(Row { record, static_model, static_model_reason, measured, assembly });
     }
     drop(progress);
     if args.json {
         let static_model_skipped = model.absent().map(str::to_owned);
         out.json(&Printed { counts: &counts, failed: &failed, static_model_skipped })?;
+    } else if args.asm.is_some() {
+        let shown: Vec<_> = counts.iter().filter_map(|row| Some((&row.record, row.assembly.as_ref()?))).collect();
+        count_asm::print(&shown, out)?;
+        print_failed(&failed, out)?;
+        model.absent().into_iter().for_each(note);
     } else {
         print(&counts, &failed, out)?;
         model.absent().into_iter().for_each(note);
@@ -147,12 +162,17 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
 /// Those asked for, which must have the operation; else all that have it.
 fn kernels(args: &CountArgs, machine: &Machine, op: Operation, guests: &mut Guests) -> Result<Vec<Kernel>> {
     let has = |kernel: &Kernel| kernel.descriptor().has(op);
-    let named = guests.take_named(args.kernels.clone())?;
+    let of_asm = args.asm.as_ref().filter(|ids| !ids.is_empty());
+    if of_asm.is_some() && args.kernels.is_some() {
+        return Err(Error::input("--asm and --kernels both name kernels; give --asm alone"));
+    }
+    let asked = of_asm.or(args.kernels.as_ref());
+    let named = guests.take_named(asked.cloned())?;
     let mut kernels = machine.kernels(named.as_deref())?;
     let ours = kernels.iter().map(|k| (k.id(), k.descriptor().operations().map(Operation::name).collect::<Vec<_>>()));
     let theirs = guests.records().map(|r| (r.id.as_str(), r.ops.iter().map(|op| op.name()).collect()));
     let without = theirs.chain(ours).find(|(_, have)| !have.contains(&op.name()));
-    if let (Some(_), Some((id, have))) = (&args.kernels, without) {
+    if let (Some(_), Some((id, have))) = (asked, without) {
         return Err(Error::input(format!("kernel {id} has no {op}; it has {}", have.join(", "))));
     }
     kernels.retain(has);
@@ -226,7 +246,7 @@ fn print(rows: &[Row], failed: &[Unsupported], out: &Output) -> Result<()> {
     out.line("its hot loop: weights of one pass; instructions and cycles for each 64 weights")?;
     let header = ["kernel", "passes", "share", "weights", "all", "vector", "ceiling", "simulated", "measured", "model"];
     let right: Vec<usize> = (1..9).collect();
-    let loops = rows.iter().map(|Row { record: r, static_model, static_model_reason, measured }| {
+    let loops = rows.iter().map(|Row { record: r, static_model, static_model_reason, measured, .. }| {
         let measured = measured.map_or_else(|| "--ghz".into(), |m| figure(m.cycles_per_64_weights));
         let Some(hot) = &r.hot_loop else { return vec![r.kernel.clone(), "none".into()] };
         let model = static_model.as_ref();

@@ -1,6 +1,6 @@
 //! `engine`: which foreign engines there are, whether one is right, and what exactly it is asked.
 
-use crate::engines::definition::Definition;
+use crate::engines::definition::{self, Definition};
 use crate::engines::places::Places;
 use crate::engines::run::{Plan, measure};
 use crate::engines::selection::{Selected, find, shipped, table as all_of};
@@ -37,6 +37,9 @@ pub enum EngineCommand {
 /// Flags of `engine list`.
 #[derive(Args, Debug)]
 pub struct ListArgs {
+    /// The JSON Schema of an engine's table, for editors
+    #[arg(long, conflicts_with = "json")]
+    schema: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -79,6 +82,7 @@ pub struct RequestArgs {
 /// Runs `engine`.
 pub fn run(command: &EngineCommand, out: &Output) -> Result<()> {
     match command {
+        EngineCommand::List(args) if args.schema => out.json(&definition::schema()),
         EngineCommand::List(args) => list(args, out),
         EngineCommand::Check(args) => check(args, out),
         EngineCommand::Request(args) => request(args, out),

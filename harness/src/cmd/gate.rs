@@ -57,7 +57,7 @@ pub struct GateArgs {
     /// Also fail when anything is left out, for want of a baseline or of this CPU, or a build has uncommitted changes
     #[arg(long)]
     pub strict: bool,
-    /// Run folder to write; a new one in reports/runs by default
+    /// Run folder to write; by default a new one in tritbench-runs, in a checkout in reports/runs
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Seed of data and order; 1 by default, or the baseline's

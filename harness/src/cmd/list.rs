@@ -8,7 +8,7 @@ use crate::guests::{GuestArgs, Guests};
 use crate::machine::{Machine, MachineArgs, host};
 use crate::output::{Output, table};
 use crate::runs::kernel_records;
-use crate::scenario::{BUILTIN, L2, Scenario};
+use crate::scenario::{self, BUILTIN, L2, Scenario};
 use clap::{Args, ValueEnum};
 use model::builtin;
 use model::known::KnownModel;
@@ -29,6 +29,9 @@ pub struct ListArgs {
     /// With claims: figures that others publish, and whether the machine that they name can do it
     #[arg(long, conflicts_with = "run")]
     pub field: bool,
+    /// With scenarios or claims: the JSON Schema of their files, for editors
+    #[arg(long, conflicts_with_all = ["run", "field", "json"])]
+    pub schema: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -70,7 +73,14 @@ pub fn run(args: &ListArgs, out: &Output) -> Result<()> {
     if args.field && args.what != Listed::Claims {
         return Err(Error::input("--field lists published claims; write `list claims --field`"));
     }
+    if args.schema && !matches!(args.what, Listed::Scenarios | Listed::Claims) {
+        return Err(Error::input(
+            "--schema is that of files; write `list scenarios --schema` or `list claims --schema`",
+        ));
+    }
     match args.what {
+        Listed::Scenarios if args.schema => out.json(&scenario::schema()),
+        Listed::Claims if args.schema => out.json(&receipt::judge::claims::schema()),
         Listed::Devices => gpu::devices(args.json, out),
         Listed::Kernels => match args.device.gpu()? {
             Some(adapter) => gpu::kernels(&adapter, args.json, out),

@@ -3,8 +3,11 @@
 pub mod baseline;
 pub mod claims;
 pub mod compare;
+pub mod completions;
 pub mod convert;
 pub mod count;
+mod count_asm;
+pub mod doctor;
 pub mod engine;
 pub mod field_claims;
 pub mod gate;

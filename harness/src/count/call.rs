@@ -1,5 +1,6 @@
 //! Which kernel call `count` counts, how the worker is followed, and the result.
 
+use super::assembly::Assembly;
 use super::static_model::StaticModel;
 use crate::scenario::{Scaling, Shape};
 use kernels::{Kernel, Operation};
@@ -42,6 +43,8 @@ pub struct Counted {
     pub record: CountRecord,
     /// What a static model says of the hot loop, or why it says nothing; absent without a model or a loop.
     pub static_model: Option<Result<StaticModel, String>>,
+    /// Every instruction that the call executed.
+    pub assembly: Assembly,
 }
 
 /// How the worker is followed while its instructions are counted. Both ways give the same counts.

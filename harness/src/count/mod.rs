@@ -7,15 +7,17 @@
 //! [`kernels::Kernel`] around it are not counted. A call that never enters that function is an error. The counted call
 //! must compute the result that was compared with the oracle.
 
+mod assembly;
 mod call;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod followed;
 mod static_model;
 
+pub use assembly::Assembly;
 pub use call::{Call, Counted, Method, Subject};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use followed::{count, refused};
-pub use static_model::{Model, StaticModel};
+pub use static_model::{Model, Pressure, StaticModel};
 
 use crate::scenario::Shape;
 

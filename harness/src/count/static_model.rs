@@ -1,5 +1,8 @@
 //! Asks llvm-mca, where it is installed, how many cycles the hot loop takes on a model of this CPU.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod pressure;
+
 use crate::machine::host;
 use receipt::PortCycles;
 use serde::Serialize;
@@ -38,6 +41,9 @@ impl StaticModel {
         }
     }
 }
+
+/// Cycles that one instruction keeps each port busy, by the port's name; ports that it leaves alone are left out.
+pub type Pressure = Vec<(String, f64)>;
 
 /// The llvm-mca program and the CPU model to ask, or why there is none.
 pub struct Model {
@@ -211,7 +217,7 @@ mod ask {
     }
 
     /// AT&T syntax, which is what the tool reads by default.
-    fn assembly(instructions: &[Instruction]) -> String {
+    pub(super) fn assembly(instructions: &[Instruction]) -> String {
         let mut formatter = GasFormatter::new();
         let mut text = String::new();
         for instruction in instructions {

@@ -1,6 +1,7 @@
 //! `[[engine]]`: what an engine is called, how it is run, what it reads. After rebar's engines.toml.
 
 use super::places::Places;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ pub const OWN: &str = "tritbench";
 const TIMEOUT_S: f64 = 120.0;
 
 /// How an engine is spoken to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// Lines of JSON ([`super::protocol`]).
@@ -21,7 +22,7 @@ pub enum Protocol {
 }
 
 /// One `[[engine]]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// What `--engine` calls it.
@@ -32,6 +33,7 @@ pub struct Definition {
     pub version: Vec<String>,
     /// Runs it.
     pub run: Vec<String>,
+    /// How it is spoken to.
     #[serde(default)]
     pub protocol: Protocol,
     /// Encodings of ternary matrices that it reads, as `model inspect` calls them, best first; what a converter makes
@@ -52,6 +54,13 @@ pub struct Definition {
     /// Seconds that an answer may take; loading may take five times as long.
     #[serde(default = "timeout_s")]
     pub timeout_s: f64,
+}
+
+/// The JSON Schema of an `[[engine]]`, for editors.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Definition).to_value();
+    schema["title"] = "tritbench engine".into();
+    schema
 }
 
 fn timeout_s() -> f64 {

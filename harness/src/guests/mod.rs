@@ -73,6 +73,11 @@ impl Guests {
         if cfg!(not(target_os = "linux")) {
             return Err(Error::unsupported("--kernel-library: libraries are loaded on Linux only"));
         }
+        if cfg!(all(target_env = "musl", target_feature = "crt-static")) {
+            return Err(Error::unsupported(
+                "--kernel-library: this program is linked statically and can load nothing; build it with cargo install",
+            ));
+        }
         let folder = TempDir::with_prefix("tritbench-");
         this.folder = Some(folder.map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?);
         let (threads, cpu_features) = (machine.threads, machine.mask().map(str::to_owned));

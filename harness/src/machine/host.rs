@@ -2,6 +2,7 @@
 
 use crate::machine::memory;
 use kernels::CpuFeatures;
+use receipt::judge::doctor::cpus_listed;
 use receipt::{Host, Load, Topology};
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -116,7 +117,8 @@ fn cpuid(host: &mut Host) {
 #[cfg(not(target_arch = "x86_64"))]
 fn cpuid(_: &mut Host) {}
 
-fn read(path: &str) -> Option<String> {
+/// What a file of the system says, without the space around it; none where it is empty or not there.
+pub fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
@@ -176,7 +178,7 @@ pub fn load() -> Load {
 }
 
 fn online() -> Option<usize> {
-    read("/sys/devices/system/cpu/online").and_then(|list| listed(&list))
+    read("/sys/devices/system/cpu/online").and_then(|list| cpus_listed(&list))
 }
 
 /// Pages swapped in and out since boot.
@@ -199,7 +201,7 @@ pub fn narrowed_by() -> String {
 }
 
 fn narrowing(quota: Option<f64>, affinity: Option<&str>, online: Option<usize>) -> String {
-    let allowed = affinity.and_then(listed);
+    let allowed = affinity.and_then(cpus_listed);
     let few = |a: usize, b: Option<usize>| b.is_none_or(|b| a < b);
     // As the standard library counts: whole CPUs of the quota, and one at least.
     // A list may name CPUs that are not there.
@@ -214,25 +216,9 @@ fn narrowing(quota: Option<f64>, affinity: Option<&str>, online: Option<usize>) 
     }
 }
 
-/// How many a list like `0-3,7` names.
-fn listed(list: &str) -> Option<usize> {
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        last.checked_sub(first)?.checked_add(1)
-    };
-    list.split(',').map(range).try_fold(0usize, |sum, n| sum.checked_add(n?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_of_cpus_are_counted() {
-        assert_eq!(["0-3,7", "0", "0-1\n"].map(listed), [Some(5), Some(1), Some(2)]);
-        assert_eq!(["", "3-1", "a", "0-18446744073709551615,1"].map(listed), [None; 4]);
-    }
 
     #[test]
     fn what_leaves_fewer_cpus_is_named() {

@@ -37,6 +37,9 @@ impl Effort {
     pub const BRIEF: Self = Self { samples: 9, sweep: 2, bandwidth_ns: 6e8, peak_ns: 6e5 };
 }
 
+/// For each of the samples that show whether the clock drifts.
+const CLOCK_SAMPLE_NS: f64 = 4e6;
+
 /// Which limits to measure, at which sizes, in how much time.
 pub struct Plan<'a> {
     /// Thread counts to measure bandwidth with, each a team of its own.
@@ -214,6 +217,19 @@ fn chain_ghz(target_ns: f64) -> Option<f64> {
 /// Clock of this core now in GHz, by a chain of dependent additions. `None` where there is no such chain.
 pub fn clock_ghz() -> Option<f64> {
     clock(Effort::QUICK).map(|clock| clock.median)
+}
+
+/// Clocks of this core in GHz, one after the other, each over some milliseconds of this thread's CPU time: what the
+/// clock does, whoever else has the core meanwhile. Empty where there is no such chain, or no CPU time.
+pub fn clock_samples(count: usize) -> Vec<f64> {
+    let sample = |_| {
+        let before = ThreadUsage::now();
+        let additions = peak::addition_chain((CLOCK_SAMPLE_NS * 4.0) as u64)?;
+        let cpu_ns = ThreadUsage::now().since(before).cpu_ns;
+        (cpu_ns > 0).then_some(additions as f64 / cpu_ns as f64)
+    };
+    // The first one wakes the core up.
+    (0..=count).filter_map(sample).skip(1).collect()
 }
 
 fn clock(effort: Effort) -> Option<Spread> {

@@ -27,7 +27,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Takes folder `out`, or a new one named after time and scenario in `reports/runs`: tried before it is made,
+    /// Takes folder `out`, or a new one named after time and scenario where [`runs`] says: tried before it is made,
     /// so that no empty folder is left where nothing can be written.
     pub fn create(out: Option<&Path>, scenario: &str, timestamp: &str) -> Result<Self> {
         Self::try_out(out)?;
@@ -93,9 +93,11 @@ pub fn refuse_to_replace(folder: &Path) -> Result<()> {
     }
 }
 
-/// Where runs go that name no folder.
+/// Where runs go that name no folder: in a checkout of this repository beside its reports, anywhere else into a folder
+/// that says whose it is.
 fn runs() -> PathBuf {
-    Path::new("reports").join("runs")
+    let in_checkout = Path::new("reports/receipt/Cargo.toml").exists();
+    PathBuf::from(if in_checkout { "reports/runs" } else { "tritbench-runs" })
 }
 
 fn unwritable(folder: &Path, error: &std::io::Error) -> Error {

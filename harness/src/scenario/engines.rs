@@ -1,12 +1,13 @@
 //! What a scenario asks of engines: how much is scored, and the three requests of a turn.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Fewest rounds that a verdict is made of.
 const ROUNDS: usize = 12;
 
 /// `[engines]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Engines {
     /// Turns of each engine.

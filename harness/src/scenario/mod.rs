@@ -16,6 +16,7 @@ use crate::registered;
 use kernels::{ActivationRule, Family, Operation};
 use model::hash::sha256_hex;
 use receipt::{Residency, ScenarioRecord, toml_error};
+use schemars::JsonSchema;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use shape::parse_product;
@@ -36,27 +37,33 @@ pub static BUILTIN: [(&str, &str); 9] = [
 ];
 
 /// A scenario: what to measure, read from TOML. Parts that are absent are not run.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
+    /// What reports call it.
     pub name: String,
     /// What the scenario is for, in one sentence.
     pub summary: String,
     /// How to read the result, in a paragraph.
     pub analysis: String,
     /// Kernel ids; absent means all.
+    #[schemars(with = "Option<Vec<String>>")]
     kernels: Option<Vec<Spanned<String>>>,
     /// The model: `builtin`, `synth:SHAPE[?live=SHARE]` or a path.
     pub model: Option<String>,
     /// Rules of which the run finds out what each costs, two or more; the key may be one rule, which is no question.
     #[serde(default, rename = "activations", deserialize_with = "rules")]
+    #[schemars(with = "Option<RulesKey>")]
     pub rules: Vec<ActivationRule>,
     /// Which activations share a scale: the first of the key; by the model's architecture, else all of a token, where
     /// it is absent.
     #[serde(skip)]
     pub activations: Option<ActivationRule>,
+    /// Products of single matrices that are timed.
     pub micro: Option<Micro>,
+    /// The text that every kernel generates.
     pub generate: Option<Generate>,
+    /// The text that every kernel scores.
     pub perplexity: Option<Perplexity>,
     /// What engines are asked, where the scenario is about engines.
     pub engines: Option<Engines>,
@@ -75,7 +82,7 @@ pub struct Scenario {
 }
 
 /// The microbenchmarks of a scenario: shapes, places of the weights, rounds.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Micro {
     /// Most rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which every direction is settled.
@@ -85,15 +92,22 @@ pub struct Micro {
     pub epoch_us: u32,
     /// Where the weights of gemv are: each shape is timed in every place of this list.
     #[serde(deserialize_with = "residencies")]
+    #[schemars(with = "Vec<String>")]
     pub residency: Vec<Residency>,
     /// Where the weights of batches and of dequantising are, see [`Scenario::cells`].
     #[serde(skip)]
     pub others_residency: Vec<Residency>,
+    /// Matrices times a vector: `6912x2560`, with a place or what shares a scale behind it (`dram`, `g64x32`).
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     gemv: Vec<Spanned<String>>,
+    /// Matrices times a batch of vectors: `6912x2560x32`.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     gemm: Vec<Spanned<String>>,
+    /// Matrices whose weights are widened to f32: `256x2560`.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     dequantize: Vec<Spanned<String>>,
     /// Operations and sizes that are timed: the three lists, until flags change it.
     #[serde(skip)]
@@ -106,6 +120,22 @@ impl Micro {
         let all = if product.op == Operation::Gemv { &self.residency } else { &self.others_residency };
         product.only.map_or_else(|| all.clone(), |only| vec![only])
     }
+}
+
+/// The key `activations` as a schema has it: one rule, or several to compare.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code)]
+enum RulesKey {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// The JSON Schema of a scenario, for editors.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Scenario).to_value();
+    schema["title"] = "tritbench scenario".into();
+    schema
 }
 
 /// Reads one rule or a list of names.
@@ -151,9 +181,10 @@ fn residencies<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<Re
 }
 
 /// What a scenario generates: prompt, length, rounds.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Generate {
+    /// The prompt.
     pub prompt: String,
     /// Most tokens to generate.
     pub max_tokens: usize,
@@ -167,7 +198,7 @@ pub struct Generate {
 }
 
 /// What a scenario scores for perplexity: windows of the built-in held-out text.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Perplexity {
     /// Most windows to score.

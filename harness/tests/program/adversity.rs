@@ -3,7 +3,7 @@
 
 use crate::common::*;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 #[test]
 fn without_a_cache_folder_the_next_step_is_named() {
@@ -35,6 +35,30 @@ fn no_room_is_one_line_and_leaves_nothing_half_written() {
         let left = folder.names("");
         assert!(left.iter().all(|name| !folder.path().join(name).is_file()), "{args} left {left:?}");
     }
+}
+
+/// No home, no terminal, and a current folder in which nothing can be written.
+#[test]
+#[cfg(target_os = "linux")]
+fn from_a_read_only_folder_a_run_needs_a_place_and_nothing_else() {
+    let folder = Folder::new();
+    let scenario = folder.small(4);
+    let inside = |command: &str| {
+        let script = "mount -t tmpfs -o ro none \"$1\" && cd \"$1\" && shift && exec \"$@\"";
+        let mut namespace = Command::new("unshare");
+        namespace.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", &folder.make("ro")]);
+        namespace.args(command.words()).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        namespace.output()
+    };
+    if !inside("true").is_ok_and(|output| output.status.success()) {
+        println!("skipped: no mount namespaces here");
+        return;
+    }
+    let micro = format!("{} micro --scenario {scenario} --kernels scalar-i8", program());
+    let output = inside(&micro).expect("it ran");
+    ends_with_error(&output, 2, &["cannot write the run folder tritbench-runs", "name another with --out"]);
+    let output = succeeds(inside(&format!("{micro} --out {}", folder.at("run"))).expect("it ran"));
+    assert!(stdout(&output).trim_end().ends_with("report.html") && folder.has("run/receipt.json"));
 }
 
 #[test]

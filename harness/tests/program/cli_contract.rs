@@ -338,7 +338,9 @@ fn every_command_has_help_with_an_example() {
         assert!(help.contains(&format!("Usage: tritbench {command}")) && help.contains("Example"), "{help}");
         assert!(output.stderr.is_empty());
     }
-    assert!(printed("--version").starts_with("tritbench "));
+    let version = printed("--version");
+    let of_commit = concat!("tritbench ", env!("CARGO_PKG_VERSION"), " (commit ");
+    assert!(version.starts_with(of_commit) && version.trim_end().ends_with(')'), "{version}");
 }
 
 #[test]

@@ -161,9 +161,9 @@ fn a_planted_slowdown_is_recorded_and_formats_are_kept() {
     assert!(github.lines().all(|line| line.starts_with("::")), "{github}");
     assert!(folder.read("steps.md").contains("planted in scalar-i8"));
     assert!(junit.contains("<testsuites") && junit.trim_end().ends_with("</testsuites>"), "{junit}");
-    let runs = folder.names("reports/runs");
+    let runs = folder.names("tritbench-runs");
     assert_eq!(runs.len(), 2, "{runs:?}");
-    for run in runs.iter().map(|name| folder.at(&format!("reports/runs/{name}"))) {
+    for run in runs.iter().map(|name| folder.at(&format!("tritbench-runs/{name}"))) {
         holds(&run);
         let gate = &read_json(format!("{run}/receipt.json"))["gate"];
         assert_eq!((&gate["inject"]["percent"], list(gate, "cells").len()), (&50.0.into(), 1));

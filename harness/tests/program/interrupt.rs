@@ -120,5 +120,5 @@ fn two_runs_at_once_get_two_folders() {
     assert!(folders.windows(2).all(|two| two[0] != two[1]), "{folders:?}");
     let complete = |run: &String| read_json(folder.path().join(run).join("receipt.json"))["status"] == "complete";
     assert!(folders.iter().all(complete));
-    assert_eq!(folder.names("reports/runs").len(), 3);
+    assert_eq!(folder.names("tritbench-runs").len(), 3);
 }

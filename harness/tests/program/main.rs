@@ -5,6 +5,8 @@ mod activations;
 mod adversity;
 mod bad_input;
 #[cfg(unix)]
+mod bisecting;
+#[cfg(unix)]
 mod build_facts;
 mod cli_contract;
 mod common;
@@ -12,7 +14,10 @@ mod converting;
 mod corpus;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod count;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod count_asm;
 mod damaged_models;
+mod doctor;
 mod engine_serve;
 mod engines;
 mod gate;
@@ -28,12 +33,14 @@ mod interrupt;
 mod limits_and_claims;
 mod named_files;
 mod readings;
+mod readme_code;
 mod receipt;
 mod report_pages;
 #[cfg(unix)]
 mod repository;
 #[cfg(target_os = "linux")]
 mod revisions;
+mod toolchain;
 mod typed;
 #[cfg(target_os = "linux")]
 mod worker;

@@ -87,6 +87,9 @@ fn block(block: &Block, section: &str) -> Markup {
         Block::Cards(list) => cards(list, false),
         Block::Quote { text, by } => html! { blockquote { pre { (text) } p.note { (by) } } },
         Block::Commands(lines) => html! { pre { (lines.join("\n")) } },
+        Block::Listing { label, lines } => html! {
+            div.scroll tabindex="0" role="region" aria-label=(label) { pre.listing { (lines.join("\n")) } }
+        },
         Block::Section(section) => match &section.fold {
             Some(gist) => html! {
                 details id=(section.id) {
@@ -329,6 +332,7 @@ mod tests {
         let last = Table::new("t", BAD, vec![Column::words("a")]).rows([Row::new("r", vec![drawn])]);
         let section = Section::new(BAD, BAD).warn(BAD).tables([table, last]).with([
             Block::List(vec![item]),
+            Block::Listing { label: BAD.into(), lines: vec![BAD.into()] },
             quote,
             Block::Section(fold),
         ]);

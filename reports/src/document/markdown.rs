@@ -29,7 +29,7 @@ fn of_block(one: &Block, titled: bool) -> Option<String> {
         Block::Commands(lines) => block(lines),
         Block::Section(within) if within.fold.is_some() => details(&within.title, &section(within)),
         Block::Section(within) => format!("**{}**\n\n{}", escape(&within.title), section(within)),
-        Block::Chart(_) | Block::Quote { .. } => return None,
+        Block::Chart(_) | Block::Quote { .. } | Block::Listing { .. } => return None,
     })
 }
 

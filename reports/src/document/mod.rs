@@ -285,6 +285,13 @@ pub enum Block {
     },
     /// Commands to type.
     Commands(Vec<String>),
+    /// Lines of code, on a page alone: too many for a terminal or a pull request.
+    Listing {
+        /// What the lines are, for those who hear a page.
+        label: String,
+        /// The lines, which must not be broken.
+        lines: Vec<String>,
+    },
     /// A section within this one.
     Section(Section),
 }

@@ -65,7 +65,7 @@ fn block(block: &Block, look: Look) -> Option<String> {
             lines.iter().map(|line| format!("  {}", printable(line))).collect::<Vec<_>>().join("\n")
         }
         Block::Section(within) => section(within, look),
-        Block::Chart(_) | Block::Quote { .. } => return None,
+        Block::Chart(_) | Block::Quote { .. } | Block::Listing { .. } => return None,
     })
 }
 

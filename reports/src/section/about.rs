@@ -3,7 +3,7 @@
 use crate::document::{Block, Card, Section};
 use crate::words::{count, quoted};
 use receipt::judge::device::{self, TextSpeed};
-use receipt::judge::disturbance;
+use receipt::judge::{disturbance, doctor};
 use receipt::{DeviceRecord, DeviceText, Load, Receipt, figures};
 
 /// Label and value.
@@ -15,6 +15,10 @@ pub fn section(r: &Receipt) -> Section {
         |id: &str, title: &str, facts: Vec<Fact>| Card { id: id.into(), title: title.into(), facts, ..Card::default() };
     let mut cards =
         vec![card("host", "Machine", machine(r)), card("build", "Build", build(r)), card("run", "Run", run(r))];
+    let fitness = doctor::of_receipt(r);
+    if !fitness.is_empty() {
+        cards.insert(1, card("fitness", "Was it fit to measure, before the run?", fit(&fitness)));
+    }
     if let Some(device) = &r.device {
         cards.insert(0, card("device", "GPU: all times are this device's", gpu(device)));
         let text = device.text.as_ref().zip(device::text_speed(r));
@@ -71,6 +75,11 @@ fn machine(r: &Receipt) -> Vec<Fact> {
         out.push(("Memory", figures::bytes(bytes)));
     }
     out
+}
+
+/// Each thing that was looked at, the worst first, as `tritbench doctor` prints it.
+fn fit(lines: &[doctor::Line]) -> Vec<Fact> {
+    lines.iter().map(|line| (line.what, format!("{}: {}", line.grade.in_words(), line.text))).collect()
 }
 
 fn gpu(d: &DeviceRecord) -> Vec<Fact> {

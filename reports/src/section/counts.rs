@@ -1,8 +1,10 @@
 //! "Instructions per 64 weights": what each kernel executes, by class, whole call and multiplying loop.
 
 use super::{anchors, of_family};
+use crate::assembly;
 use crate::document::{Block, Cell, Column, Item, Paragraph, Row, Section, Table, Value};
-use receipt::{CountRecord, Family, Mix, PortCycles, Receipt, Scaling, titles};
+use crate::words::count;
+use receipt::{CountRecord, Family, LoopRecord, Mix, PortCycles, Receipt, Scaling, figures, titles};
 
 /// A column and where its figure is.
 type Counted = (&'static str, fn(&Mix<f64>) -> f64);
@@ -38,7 +40,8 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
         .collect();
     let mut section = Section::new("counts", "Instructions per 64 weights");
     section.lead.extend(receipt.counts_skipped.iter().map(|why| (Paragraph::Text, why.clone())));
-    Some(section.with((!failed.is_empty()).then_some(Block::List(failed))).tables(tables))
+    let section = section.with((!failed.is_empty()).then_some(Block::List(failed))).tables(tables);
+    Some(section.with(receipt.counts.iter().filter_map(|record| loop_of(receipt, record)).map(Block::Section)))
 }
 
 fn table(family: Option<Family>, records: &[&CountRecord]) -> Option<Table> {
@@ -62,6 +65,31 @@ fn table(family: Option<Family>, records: &[&CountRecord]) -> Option<Table> {
     });
     let rows: Vec<Row> = records.iter().map(|r| row(r)).collect();
     Some(table.note(note + &by.unwrap_or_default()).rows(rows))
+}
+
+/// The instructions of a kernel's loop, folded; beside them those of the kernel that it builds on.
+fn loop_of(receipt: &Receipt, record: &CountRecord) -> Option<Section> {
+    let hot = listed(record)?;
+    let known = receipt.kernels.iter().find(|k| k.id == record.kernel);
+    let before = known.and_then(|k| k.builds_on.as_ref());
+    let before = before.and_then(|id| receipt.counts.iter().find(|c| c.kernel == *id && c.op == record.op));
+    let before = before.and_then(|record| Some((record.kernel.as_str(), listed(record)?)));
+    let kernel = record.kernel.as_str();
+    let (lines, title) = match before {
+        Some((id, other)) => (
+            assembly::side_by_side((kernel, &hot.listing), (id, &other.listing)),
+            format!("The loop of {kernel} beside that of {id}"),
+        ),
+        None => (assembly::lines(&hot.listing, &[]), format!("The loop of {kernel}")),
+    };
+    let gist = format!("{}, passes: {}", count(hot.listing.len(), "instruction"), figures::integer(hot.passes));
+    let id = format!("asm-{}", anchors::slug(kernel));
+    let listing = Block::Listing { label: title.clone(), lines };
+    Some(Section::new(id, title).folded(gist).with([listing]))
+}
+
+fn listed(record: &CountRecord) -> Option<&LoopRecord> {
+    record.hot_loop.as_ref().filter(|hot| !hot.listing.is_empty())
 }
 
 fn ports(record: &CountRecord) -> Option<&PortCycles> {

@@ -23,7 +23,7 @@ pub struct MeasureArgs {
     /// A smaller matrix, same rules
     #[arg(long)]
     pub quick: bool,
-    /// Run folder to write; a new one in reports/runs by default
+    /// Run folder to write; by default a new one in tritbench-runs, in a checkout in reports/runs
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Exit 4 on an unstable comparison, 5 on a masked CPU feature

@@ -105,7 +105,7 @@ pub fn counts(run: &mut Run<'_>) -> Result<()> {
         interrupt::check("interrupted while counting instructions")?;
         progress.step(done, format!("counting {}", subject.id));
         match count::count(subject, call, Method::Branches, &model) {
-            Ok(Counted { mut record, static_model }) => {
+            Ok(Counted { mut record, static_model, .. }) => {
                 match (&mut record.hot_loop, static_model) {
                     (Some(hot), Some(Ok(answer))) => hot.ports = Some(answer.ports()),
                     (_, Some(Err(why))) => unanswered = unanswered.or(Some(why)),

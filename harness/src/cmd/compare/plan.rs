@@ -5,6 +5,7 @@ use crate::choose::able;
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::engines::selection::Selected;
 use crate::error::{Error, Result};
+use crate::examine::examine;
 use crate::guests::Guests;
 use crate::load_model::{Head, Loaded, Reading, load_if};
 use crate::machine::{Machine, memory};
@@ -12,10 +13,11 @@ use crate::measure::end_to_end;
 use crate::output::note;
 use crate::runs::{RunFolder, new_receipt};
 use crate::scenario::{Scaling, Scenario};
-use crate::{bitnet_environment, build_info, estimate, registered};
+use crate::{bitnet_environment, build_info, estimate, matrix, registered};
 use kernels::{Kernel, Layout};
 use model::sparse_ffn::Sparsity;
 use model::weights::Opened;
+use receipt::judge::doctor;
 use receipt::{KernelRecord, Receipt};
 
 /// The date and time with which a run begins; nothing is timed by it.
@@ -61,7 +63,7 @@ impl Plan {
             let what = "its time limit decides how many tokens there are; take another scenario";
             return Err(Error::input(format!("--deterministic: scenario {name}: {what}")));
         }
-        let machine = args.machine.to_measure(1)?;
+        let machine = args.machine.check(1)?;
         let strict = args.strict || bitnet_environment::strict_mode()?;
         if strict {
             machine.refuse_mask()?;
@@ -89,6 +91,9 @@ impl Plan {
         receipt.settings.kernels_requested = args.kernels.clone().or_else(|| self.named.clone());
         receipt.kernels.extend(guests.records().cloned());
         receipt.settings.deterministic = self.deterministic;
+        let needed = matrix::least_memory(&self.scenario.cells(self.machine.l2()), &self.kernels);
+        receipt.examination = Some(examine(needed.map(|(bytes, _)| bytes)));
+        note(doctor::worst_in_words(&doctor::of_receipt(&receipt)));
         Ok((folder, receipt))
     }
 

@@ -6,6 +6,8 @@ use iced_x86::FlowControl;
 
 /// The hot loop: the instructions of one pass, in order of address, and the number of passes.
 pub struct HotLoop {
+    /// Addresses of the first and the last instruction.
+    pub range: (u64, u64),
     /// Instructions on the path that most passes take, each with count 1.
     pub pass: Vec<Executed>,
     /// Number of passes: how often the jump back to the loop's start was reached.
@@ -53,7 +55,7 @@ pub fn find(trace: &Instructions) -> Option<HotLoop> {
     // Instructions that fewer than half of the passes reach are left out.
     let pass = trace.range(from..=to).filter(|(_, e)| 2 * e.count > passes);
     let pass = pass.map(|(_, e)| Executed { count: 1, repeats: u64::from(e.repeats > 0), ..*e }).collect();
-    Some(HotLoop { pass, passes, instructions: ran(&(from, to)) })
+    Some(HotLoop { range: (from, to), pass, passes, instructions: ran(&(from, to)) })
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 mod classify;
 mod follow;
 mod hot_loop;
+mod listing;
 mod tracee;
 mod watchdog;
 
 pub use tracee::refused;
 
+use super::Assembly;
 use super::call::{Call, Counted, Method, Subject};
 use super::static_model::Model;
 use crate::error::Result;
@@ -33,11 +35,16 @@ pub fn count(subject: Subject<'_>, call: Call, method: Method, model: &Model) ->
     let (weight_group, activations) = scaling.recorded(family);
     let total = classify::mix(executed.values());
     let mut static_model = None;
+    let entry = tracee.ready.entry;
+    let mut assembly = Assembly { lines: listing::lines(&executed, entry), in_loop: 0..0, entry, pass: Vec::new() };
     let hot_loop = hot_loop::find(&executed).map(|hot| {
         let pass = classify::mix(&hot.pass);
         let weights_per_pass = hot.weights_per_pass((m * k) as u64, tracee.ready.codes.1, tokens);
         let instructions: Vec<_> = hot.pass.iter().map(|e| e.instruction).collect();
         static_model = model.ask(&instructions, weights_per_pass);
+        let (first, last) = hot.range;
+        assembly.in_loop = executed.range(..first).count()..executed.range(..=last).count();
+        assembly.pass = instructions;
         LoopRecord {
             passes: hot.passes,
             share: hot.instructions as f64 / total.instructions.max(1) as f64,
@@ -45,6 +52,7 @@ pub fn count(subject: Subject<'_>, call: Call, method: Method, model: &Model) ->
             per_64_weights: pass.per_64(weights_per_pass),
             pass,
             ports: None,
+            listing: assembly.lines[assembly.in_loop.clone()].to_vec(),
         }
     });
     let weights = (m * k * tokens) as u64;
@@ -66,5 +74,5 @@ pub fn count(subject: Subject<'_>, call: Call, method: Method, model: &Model) ->
         total,
         hot_loop,
     };
-    Ok(Counted { record, static_model })
+    Ok(Counted { record, static_model, assembly })
 }

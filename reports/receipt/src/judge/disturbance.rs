@@ -18,12 +18,17 @@ pub struct Disturbance {
 /// Clock ticks of a second, in which Linux counts stolen time.
 const TICKS_PER_S: f64 = 100.0;
 /// Least share of the CPUs' time that is worth a word when the hypervisor took it.
-const STOLEN: f64 = 0.01;
+pub const STOLEN: f64 = 0.01;
 /// Least share of interrupted epochs. With two busy programs a core a tenth to a third are, and the paired rounds bear
 /// a tenth well.
 const INTERRUPTED: f64 = 0.2;
 /// Least pages swapped: a few are on any machine.
 const SWAPPED_PAGES: u64 = 1000;
+
+/// What can be done about a hypervisor that gives the CPUs' time away.
+pub const AGAINST_STEALING: &str = "take a machine that is not shared, or another hour, and run again";
+/// What can be done about a CPU quota.
+pub const AGAINST_QUOTA: &str = "raise the CPU quota of the control group or run outside of it, and run again";
 
 /// A CPU quota in words, before and after a run: `a control group allows 0.30 CPUs of time for 1 thread`.
 pub fn quota_in_words(cpus: f64, threads: usize) -> String {
@@ -33,6 +38,11 @@ pub fn quota_in_words(cpus: f64, threads: usize) -> String {
 /// How often a CPU quota stopped the run, if the system counted.
 pub fn quota_stops(receipt: &Receipt) -> Option<u64> {
     during(receipt, |load| load.quota_stops)
+}
+
+/// The share that so many stolen clock ticks are of so many seconds of all CPUs.
+pub fn stolen_share(ticks: u64, seconds: f64, cpus: usize) -> f64 {
+    ticks as f64 / (TICKS_PER_S * seconds * cpus.max(1) as f64)
 }
 
 /// Everything in a receipt that shows a disturbed run, the likeliest cause first.
@@ -68,9 +78,8 @@ fn quota(receipt: &Receipt) -> Option<Disturbance> {
         }
         _ => return None,
     };
-    let remedy = "raise the CPU quota of the control group or run outside of it, and run again";
     let evidence = if quota_stops(receipt).is_some() { "/host/load_after/quota_stops" } else { "/host/cgroup_cpus" };
-    Some(Disturbance { text, remedy, evidence })
+    Some(Disturbance { text, remedy: AGAINST_QUOTA, evidence })
 }
 
 fn swapped(receipt: &Receipt) -> Option<Disturbance> {
@@ -84,11 +93,11 @@ fn swapped(receipt: &Receipt) -> Option<Disturbance> {
 
 fn stolen(receipt: &Receipt) -> Option<Disturbance> {
     let ticks = during(receipt, |load| load.steal_ticks)?;
-    let cpus = receipt.host.load_before.cpus_online.unwrap_or(receipt.host.cpus).max(1);
-    let share = ticks as f64 / (TICKS_PER_S * receipt.elapsed_s * cpus as f64);
+    let cpus = receipt.host.load_before.cpus_online.unwrap_or(receipt.host.cpus);
+    let share = stolen_share(ticks, receipt.elapsed_s, cpus);
     (share.is_finite() && share >= STOLEN).then(|| Disturbance {
         text: format!("The hypervisor gave {} of the CPUs' time to other guests", figures::percent(share.min(1.0))),
-        remedy: "take a machine that is not shared, or another hour, and run again",
+        remedy: AGAINST_STEALING,
         evidence: "/host/load_after/steal_ticks",
     })
 }

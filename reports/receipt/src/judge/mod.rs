@@ -17,6 +17,7 @@ pub mod coverage;
 pub mod device;
 mod direction;
 pub mod disturbance;
+pub mod doctor;
 pub mod engines;
 pub mod field;
 pub mod findings;

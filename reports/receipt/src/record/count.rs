@@ -15,6 +15,11 @@ macro_rules! counters {
         }
 
         impl $name<u64> {
+            /// The counters by name.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($field), self.$field),)*].into_iter()
+            }
+
             fn scaled(&self, factor: f64) -> $name<f64> {
                 $name { $($field: self.$field as f64 * factor,)* }
             }
@@ -174,6 +179,27 @@ pub struct LoopRecord {
              1.4."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<PortCycles>,
+    #[doc = "The loop's instructions by address, with those that few passes reach; absent before 1.9. What they \
+             executed together, and the call's other\ninstructions, is the call's count."]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listing: Vec<AsmLine>,
+}
+
+/// One instruction of a call, and how often the call executed it.
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Serialize, Deserialize)]
+pub struct AsmLine {
+    /// Where it is, in bytes from the first instruction of the kernel's function; other functions may lie before it.
+    pub offset: i64,
+    /// Bytes of code that it takes.
+    pub bytes: u64,
+    /// How often one call executes it.
+    pub executions: u64,
+    /// What it does: the name of its class among [`Classes`].
+    pub class: String,
+    /// Bytes of memory that one execution reads and writes.
+    pub memory_bytes: u64,
+    /// The instruction in AT&T syntax; targets of jumps are offsets.
+    pub text: String,
 }
 
 /// The cycles of a loop by ports and dispatch alone, with all data in the first-level cache and no dependencies.

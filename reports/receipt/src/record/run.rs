@@ -5,6 +5,7 @@ use super::choice::Choice;
 use super::count::CountRecord;
 use super::device::DeviceRecord;
 use super::engines::EnginesRecord;
+use super::examination::Examination;
 use super::finding::Finding;
 use super::gate::{GateRecord, Unsupported};
 use super::generation::GenerationRecord;
@@ -20,7 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of a receipt's layout. A reader refuses a major version that it does not know.
-pub const SCHEMA_VERSION: &str = "1.8.0";
+pub const SCHEMA_VERSION: &str = "1.9.0";
 
 /// How far a run got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -57,6 +58,9 @@ pub struct Receipt {
     pub build: Build,
     /// The machine that the run was on.
     pub host: Host,
+    /// What the machine was like right before the run: whether it was fit to measure; absent before 1.9.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub examination: Option<Examination>,
     /// The GPU that the run is about: times are this device's then. Absent of a run on the CPU; since 1.8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceRecord>,

@@ -7,11 +7,12 @@ mod parse;
 
 pub use judge::{Judged, Verdict, judge_all};
 pub use numbers::Positive;
-pub use parse::{KernelCheck, parse};
+pub use parse::{KernelCheck, parse, schema};
 
 pub use crate::record::Operation;
 pub(super) use numbers::positive;
 use numbers::share;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The figures that an analysis claims, as a claims file holds them.
@@ -44,7 +45,7 @@ impl Claims {
 }
 
 /// One figure that an analysis states.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
     /// Short id of the claim, unique in its file.
@@ -73,7 +74,7 @@ pub struct Claim {
 }
 
 /// How a claim is held against a measured interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// The interval reaches the figure or lies above it.
@@ -87,7 +88,7 @@ pub enum Rule {
 }
 
 /// How a figure came to be, as the analysis itself says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Published in the analysis as measured.
@@ -104,7 +105,7 @@ impl Standing {
 }
 
 /// Part of the time of one decoded token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// All transformer blocks.
@@ -120,7 +121,7 @@ pub enum Phase {
 }
 
 /// What is looked up in a receipt, or computed from the analysis's own numbers.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Deserialize, Serialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Metric {
     /// Weights a nanosecond of `kernel`, for an operation on one row of `k` (the largest cell without `k`).

@@ -1,5 +1,6 @@
 //! Numbers of a claims file that are only read within their bounds.
 
+use schemars::JsonSchema;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,7 @@ pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<
 }
 
 /// A number above 0, refused when it is read otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Deserialize, Serialize)]
 #[serde(try_from = "f64")]
 pub struct Positive(pub f64);
 

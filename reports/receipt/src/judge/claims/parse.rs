@@ -4,17 +4,31 @@
 use super::{Claim, Claims};
 use crate::error::Result;
 use crate::toml_error;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
 /// The file, each claim with its place.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// Title of the analysis.
     title: String,
+    /// Where it can be read.
     source: String,
+    /// Kernel ids in the order in which the analysis builds one on the other.
+    #[schemars(with = "Vec<String>")]
     ladder: Spanned<Vec<String>>,
+    /// The figures that it states.
+    #[schemars(with = "Vec<Claim>")]
     claim: Vec<Spanned<Claim>>,
+}
+
+/// The JSON Schema of a claims file, for editors.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(File).to_value();
+    schema["title"] = "tritbench claims".into();
+    schema
 }
 
 /// A check of a kernel id that a claims file names: the error says what is wrong with it.
