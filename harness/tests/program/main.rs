@@ -15,6 +15,8 @@ mod count;
 mod damaged_models;
 mod engine_serve;
 mod engines;
+#[cfg(unix)]
+mod fleet;
 mod gate;
 mod gate_coverage;
 mod goldens;

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of a receipt's layout. A reader refuses a major version that it does not know.
-pub const SCHEMA_VERSION: &str = "1.8.0";
+pub const SCHEMA_VERSION: &str = "1.9.0";
 
 /// How far a run got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -49,6 +49,9 @@ pub struct Receipt {
     pub error: Option<String>,
     /// Start of the run, RFC 3339, UTC.
     pub timestamp: String,
+    /// What tells this run from every other: 128 random bits in hexadecimal, drawn when it began; absent before 1.9.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
     /// Wall time of the whole run in seconds.
     pub elapsed_s: f64,
     /// The command line as typed.
