@@ -108,7 +108,7 @@ impl std::error::Error for Error {}
 impl From<receipt::Error> for Error {
     fn from(error: receipt::Error) -> Self {
         match error.kind() {
-            receipt::Kind::Input => Self::input(error.to_string()),
+            receipt::Kind::Input | receipt::Kind::OtherVersion => Self::input(error.to_string()),
             receipt::Kind::Failed => Self::failed(error.to_string()),
         }
     }

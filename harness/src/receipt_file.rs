@@ -3,7 +3,7 @@
 use crate::build_info;
 use crate::error::{Error, Result};
 use crate::files::{read_limited, write_atomic};
-use receipt::recheck::Recheck;
+use receipt::recheck::{Read, Recheck};
 use receipt::{RECEIPT_FILE, Receipt};
 use std::path::{Path, PathBuf};
 
@@ -19,13 +19,23 @@ pub fn read_receipt(path: &Path) -> Result<Receipt> {
 /// Reads a receipt's bytes without parsing them; returns them after the path of the file.
 pub fn bytes(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
     let file = receipt_path(path)?;
-    let bytes = read_limited(&file, "a receipt", MAX_BYTES)?;
+    let bytes = bytes_of_file(&file)?;
     Ok((file, bytes))
+}
+
+/// Reads a receipt's bytes from its `file`.
+pub fn bytes_of_file(file: &Path) -> Result<Vec<u8>> {
+    read_limited(file, "a receipt", MAX_BYTES)
 }
 
 /// Rechecks a receipt whose `bytes` were read from `file`. What does not hold is listed and is no error here.
 pub fn check(file: PathBuf, bytes: &[u8]) -> Result<Recheck> {
     Ok(receipt::recheck::recheck(file, bytes, Some(&build_info::build()))?)
+}
+
+/// As [`check`], for callers that go on with the receipt.
+pub fn check_and_read(file: PathBuf, bytes: &[u8]) -> receipt::Result<(Recheck, Option<Read>)> {
+    receipt::recheck::recheck_and_read(file, bytes, Some(&build_info::build()))
 }
 
 /// Writes `receipt` as `receipt.json` in `folder` and returns the file's path.

@@ -5,9 +5,10 @@ use super::comparison::identity;
 use super::query;
 use jiff::Timestamp;
 use receipt::figures;
-use receipt::{Family, Receipt, Residency, Scaling, titles};
+use receipt::judge::{Machine, bound};
+use receipt::{Family, MicroCell, MicroSummary, Ratio, Receipt, titles};
 
-/// What a history keeps of a run: small, so that hundreds of receipts can be read one after the other.
+/// What a history keeps of a run: small, so that thousands of receipts can be read one after the other.
 #[derive(Clone, Debug)]
 pub struct Point {
     /// Start of the run, if it can be read.
@@ -16,35 +17,62 @@ pub struct Point {
     pub when: String,
     /// Commit in short, with `+` for uncommitted changes.
     pub commit: String,
+    /// The whole build, as JSON: runs of equal builds repeat each other.
+    pub build: String,
+    /// Version of the compiler: `rustc 1.95.0`.
+    pub compiler: String,
+    /// The machine, as it describes itself.
+    pub machine: Machine,
     /// Machine and setting of the run in words.
     pub host: String,
+    /// The setting alone: threads, and what hides features of the CPU.
+    pub setting: String,
     /// Scenario of the run in words.
     pub scenario: String,
     /// Runs with equal keys may share a line.
     key: String,
-    /// Headline cells.
-    cells: Vec<CellPoint>,
+    /// Headline cells, and whole text.
+    pub cells: Vec<CellPoint>,
 }
 
-/// A headline cell of one run.
+/// A headline cell of one run, or its whole text.
 #[derive(Clone, Debug)]
-struct CellPoint {
-    question: Question,
+pub struct CellPoint {
+    /// What was asked.
+    pub question: Question,
+    /// Whether nothing further away was read for the same kind of product: memory rather than a cache.
+    pub far: bool,
     floor: f64,
-    kernels: Vec<(String, Option<f64>)>,
+    /// What is known of each kernel, the partner too.
+    pub kernels: Vec<KernelPoint>,
 }
 
-/// What must be equal for two figures to be of one line.
-#[derive(Clone, Debug, PartialEq)]
-struct Question {
-    family: Family,
-    title: String,
-    m: usize,
-    k: usize,
-    tokens: usize,
-    residency: Residency,
-    scaling: Option<Scaling>,
-    partner: String,
+/// A kernel in a cell of one run.
+#[derive(Clone, Debug)]
+pub struct KernelPoint {
+    /// Id of the kernel.
+    pub kernel: String,
+    /// The instruction set that the kernel is written for.
+    pub isa: String,
+    /// Median time of a call, or of a token of a text, in nanoseconds.
+    pub ns: f64,
+    /// Share of the machine's limit, where that is known.
+    pub share: Option<f64>,
+    /// Its speed over the partner; none of the partner itself, and where nothing was paired.
+    pub ratio: Option<Ratio>,
+}
+
+/// What must be equal for two figures to stand side by side.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Question {
+    /// Family of the kernels.
+    pub family: &'static str,
+    /// The cell in words: operation, shape, place of the weights, what shares a scale; or the text.
+    pub title: String,
+    /// Id of the kernel that ratios are over.
+    pub partner: String,
+    /// What more a text depends on: the model's hash.
+    about: String,
 }
 
 impl Point {
@@ -53,66 +81,105 @@ impl Point {
         let time = receipt.timestamp.parse::<Timestamp>().ok();
         let when =
             time.map_or_else(|| figures::label(&receipt.timestamp, 24), |t| t.strftime("%Y-%m-%d %H:%M").to_string());
-        let dirty = if receipt.build.git_dirty == Some(true) { "+" } else { "" };
-        let commit =
-            receipt.build.git_commit.as_deref().map_or("no commit".into(), |c| c.chars().take(10).collect::<String>());
+        let build = &receipt.build;
+        let dirty = if build.git_dirty == Some(true) { "+" } else { "" };
+        let commit = build.git_commit.as_deref().map_or("no commit".into(), |c| c.chars().take(10).collect::<String>());
         let scenario = identity::scenario(receipt);
-        let cells = Family::ALL.into_iter().flat_map(|family| cells(receipt, family)).collect();
+        let machine = Machine::of(receipt);
+        let cells = Family::ALL.into_iter().flat_map(|family| cells(receipt, family)).chain(texts(receipt)).collect();
         Self {
             time,
             when,
             commit: commit + dirty,
+            // Facts only, so that it can always be written.
+            build: serde_json::to_string(build).unwrap_or_default(),
+            compiler: build.rustc.split(" (").next().unwrap_or_default().into(),
             host: identity::in_words(receipt),
-            key: format!("{}\n{scenario}", identity::key(receipt)),
+            setting: identity::setting(receipt),
+            key: format!("{}\n{}\n{scenario}", machine.id, identity::key(receipt)),
+            machine,
             scenario,
             cells,
         }
     }
+
+    /// Scenario and setting in words: `quick, 2 threads`.
+    pub fn asked(&self) -> String {
+        format!("{}, {}", self.scenario, self.setting)
+    }
+}
+
+fn isa(receipt: &Receipt, kernel: &str) -> String {
+    receipt.kernels.iter().find(|k| k.id == kernel).map_or_else(String::new, |k| k.isa.clone())
 }
 
 fn cells(receipt: &Receipt, family: Family) -> Vec<CellPoint> {
-    let heads = query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty());
-    heads
-        .filter_map(|c| {
-            let partner = c.summaries.first()?.kernel.clone();
-            let question = Question {
-                family,
-                title: titles::cell_of_a_run(c),
-                m: c.m,
-                k: c.k,
-                tokens: c.tokens,
-                residency: c.residency,
-                scaling: c.scaling(),
-                partner,
-            };
-            let kernels = query::kernels(c).map(|(_, s)| (s.kernel.clone(), s.vs_baseline.as_ref().map(|r| r.median)));
-            Some(CellPoint { question, floor: query::threshold(c).unwrap_or(0.0), kernels: kernels.collect() })
-        })
-        .collect()
+    let heads: Vec<&MicroCell> =
+        query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
+    let kind = |c: &MicroCell| (c.op, c.scaling());
+    let point = |(i, c): (usize, &&MicroCell)| {
+        let partner = c.summaries.first()?.kernel.clone();
+        let question =
+            Question { family: family.name(), title: titles::cell_of_a_run(c), partner, about: String::new() };
+        let kernel = |s: &MicroSummary| KernelPoint {
+            kernel: s.kernel.clone(),
+            isa: isa(receipt, &s.kernel),
+            ns: s.median_ns_per_call,
+            share: s.bound.as_ref().map(|b| b.share),
+            ratio: s.vs_baseline.clone(),
+        };
+        let kernels = query::kernels(c).map(|(_, s)| kernel(s)).collect();
+        // The nearest place comes first.
+        let far = heads.get(i + 1).is_none_or(|next| kind(next) != kind(c));
+        Some(CellPoint { question, far, floor: query::threshold(c).unwrap_or(0.0), kernels })
+    };
+    heads.iter().enumerate().filter_map(point).collect()
+}
+
+/// Whole text, token by token: a question for each partner.
+fn texts(receipt: &Receipt) -> Vec<CellPoint> {
+    let Some(generation) = &receipt.generation else { return Vec::new() };
+    let (name, about) = receipt.model.as_ref().map_or(("the model", ""), |m| (m.name.as_str(), m.sha256.as_str()));
+    let title = format!("whole text of {}, a token{}", figures::label(name, 40), titles::other_rule(generation));
+    let mut cells: Vec<CellPoint> = Vec::new();
+    for k in generation.kernels.iter().filter(|k| k.decode_tokens_per_s > 0.0) {
+        let ratio = k.decode_vs_baseline.clone();
+        let partner = ratio.as_ref().map_or_else(|| k.kernel.clone(), |ratio| ratio.partner.clone());
+        let family = k.family.name();
+        let question = Question { family, title: title.clone(), partner, about: about.into() };
+        let floor = ratio.as_ref().and_then(Ratio::threshold).unwrap_or(0.0);
+        let kernel = KernelPoint {
+            kernel: k.kernel.clone(),
+            isa: isa(receipt, &k.kernel),
+            ns: 1e9 / k.decode_tokens_per_s,
+            share: bound::share_of_decode(receipt, k),
+            ratio,
+        };
+        match cells.iter_mut().find(|cell| cell.question == question) {
+            Some(cell) => {
+                cell.kernels.push(kernel);
+                cell.floor = cell.floor.max(floor);
+            }
+            None => cells.push(CellPoint { question, far: true, floor, kernels: vec![kernel] }),
+        }
+    }
+    cells
 }
 
 /// Runs that may share lines, the oldest first.
 #[derive(Debug)]
 pub struct Group {
-    /// Machine and setting of the runs, in words.
-    pub host: String,
-    /// Scenario of the runs, in words.
-    pub scenario: String,
     /// Indices of the runs into the points.
     pub runs: Vec<usize>,
-    /// Cells with at least one kernel beside the partner.
+    /// Cells of which some run has a kernel beside the partner.
     pub panels: Vec<Panel>,
 }
 
 /// One cell over the runs of a group: a line for each kernel.
 #[derive(Debug)]
 pub struct Panel {
-    /// Family of the kernels.
-    pub family: Family,
-    /// The cell in words.
-    pub title: String,
-    /// Id of the kernel that the ratios are over.
-    pub partner: String,
+    /// What was asked.
+    pub question: Question,
     /// The smallest difference that counts in each run; none where it lacks the cell.
     pub floors: Vec<Option<f64>>,
     /// The line of each kernel.
@@ -124,9 +191,7 @@ impl Panel {
     /// A panel of one cell and one kernel, a value a run, for tests of what draws it.
     pub fn of_one_kernel(values: Vec<Option<f64>>) -> Self {
         Self {
-            family: Family::W2A8,
-            title: "t".into(),
-            partner: "p".into(),
+            question: Question { family: "W2A8", title: "t".into(), partner: "p".into(), about: String::new() },
             floors: vec![Some(0.05); values.len()],
             lines: vec![Line { kernel: "k".into(), values }],
         }
@@ -159,12 +224,7 @@ pub fn groups(points: &[Point]) -> Vec<Group> {
         }
     }
     keys.sort_by_key(|(_, runs)| std::cmp::Reverse(runs.last().map(|&i| points[i].time)));
-    let group = |(_, runs): (&str, Vec<usize>)| Group {
-        host: points[runs[0]].host.clone(),
-        scenario: points[runs[0]].scenario.clone(),
-        panels: panels(points, &runs),
-        runs,
-    };
+    let group = |(_, runs): (&str, Vec<usize>)| Group { panels: panels(points, &runs), runs };
     keys.into_iter().map(group).collect()
 }
 
@@ -180,20 +240,20 @@ fn panels(points: &[Point], runs: &[usize]) -> Vec<Panel> {
         let at: Vec<Option<&CellPoint>> =
             runs.iter().map(|&i| points[i].cells.iter().find(|c| c.question == *q)).collect();
         let mut ids: Vec<&String> = Vec::new();
-        for (id, _) in at.iter().rev().flatten().flat_map(|c| &c.kernels) {
-            if *id != q.partner && !ids.contains(&id) {
-                ids.push(id);
+        for KernelPoint { kernel, .. } in at.iter().rev().flatten().flat_map(|c| &c.kernels) {
+            if *kernel != q.partner && !ids.contains(&kernel) {
+                ids.push(kernel);
             }
         }
-        let value = |c: &CellPoint, id: &str| c.kernels.iter().find(|(k, _)| k == id).and_then(|(_, v)| *v);
+        let value = |c: &CellPoint, id: &str| {
+            c.kernels.iter().find(|k| k.kernel == id).and_then(|k| k.ratio.as_ref()).map(|ratio| ratio.median)
+        };
         let line = |id: &String| Line {
             kernel: id.clone(),
             values: at.iter().map(|c| c.and_then(|c| value(c, id))).collect(),
         };
         Panel {
-            family: q.family,
-            title: q.title.clone(),
-            partner: q.partner.clone(),
+            question: q.clone(),
             floors: at.iter().map(|c| c.map(|c| c.floor)).collect(),
             lines: ids.into_iter().map(line).collect(),
         }
@@ -225,7 +285,8 @@ mod tests {
         let groups = groups(&points);
         let runs: Vec<&[usize]> = groups.iter().map(|g| &g.runs[..]).collect();
         assert_eq!(runs, [&[4][..], &[3], &[2, 0], &[1]]);
-        assert!(groups[3].host.contains("Other CPU") && groups[0].host.contains("2 threads"));
+        let host = |g: usize| &points[groups[g].runs[0]].host;
+        assert!(host(3).contains("Other CPU") && host(0).contains("2 threads"));
     }
 
     #[test]
@@ -238,7 +299,7 @@ mod tests {
         let groups = groups(&points);
         let panel = &groups[0].panels[0];
         let line = |id: &str| panel.lines.iter().find(|l| l.kernel == id).unwrap();
-        assert!(panel.lines.iter().all(|l| l.kernel != panel.partner));
+        assert!(panel.lines.iter().all(|l| l.kernel != panel.question.partner));
         let there = |id: &str| line(id).values.iter().map(Option::is_some).collect::<Vec<_>>();
         assert_eq!(there("avx2-nibble"), [true, false, true]);
         assert_eq!(there("renamed"), [false, true, false]);

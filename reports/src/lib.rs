@@ -45,7 +45,7 @@ pub use document::html as page_html;
 pub use document::terminal::Look;
 pub use gate::{annotation, annotations as gate_annotations};
 pub use gate_words::outcome_word;
-pub use index::{INDEX_FILE, Links, Listing, Unreadable, summary as index_summary};
+pub use index::{Entry, INDEX_FILE, Links, Unreadable, page as index_page, summary as index_summary};
 pub use run::{Document, page as run_page, run_documents, summary};
 pub use section::claims::summary as claims_summary;
 pub use section::field_claims::{FIELD_FILE, page as field_page};

@@ -3,24 +3,27 @@
 use crate::error::Result;
 use crate::files::write_named;
 use crate::output::{Output, note};
+use crate::progress::Progress;
 use crate::receipt_file;
+use crate::runs;
 use crate::words;
 use clap::Subcommand;
 use clap::builder::{PossibleValue, TypedValueParser};
 use receipt::figures::integer;
-use receipt::recheck::refusal;
-use receipt::{SCHEMA_VERSION, schema};
+use receipt::recheck::{Checked, refusal, tally};
+use receipt::{RECEIPT_FILE, SCHEMA_VERSION, schema};
 use reports::export::{Format, export};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// The subcommands of `receipt`.
 #[derive(Subcommand, Debug)]
 pub enum ReceiptCommand {
     /// Recompute every figure and verdict from the raw rounds and compare digests; exit 1 names the first that differs
-    #[command(after_help = "Example: tritbench receipt verify reports/runs/A")]
+    #[command(after_help = "Examples: tritbench receipt verify reports/runs/A, tritbench receipt verify fleet")]
     Verify {
-        /// Run folder or receipt file
-        #[arg(value_name = "RUN_DIR|RECEIPT")]
+        /// Run folder or receipt file, or a folder that is searched for receipts: a row each, exit 1 if one does not hold
+        #[arg(value_name = "RUN_DIR|RECEIPT|DIR")]
         receipt: PathBuf,
         /// Print JSON
         #[arg(long)]
@@ -70,7 +73,33 @@ pub fn run(command: &ReceiptCommand, out: &Output) -> Result<()> {
     }
 }
 
+/// What `verify DIR --json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    verified: bool,
+    receipts: &'a [Checked],
+}
+
+/// Verifies all receipts below a folder, a row each.
+fn verify_all(folder: &Path, json: bool, out: &Output) -> Result<()> {
+    let progress = Progress::start("checking receipts", 1);
+    let say = |done, of| progress.say(format!("checking receipts ({done} of {of})"));
+    let rows = runs::check_all(folder, |_, _, _| (), say)?.rows;
+    drop(progress);
+    let unsound = runs::unsound(folder, &rows);
+    if json {
+        out.json(&Printed { verified: unsound.is_ok(), receipts: &rows })?;
+    } else {
+        rows.iter().try_for_each(|row| out.line(row.line()))?;
+        out.line(format!("{}: {}", folder.display(), tally(&rows)))?;
+    }
+    unsound
+}
+
 fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
+    if path.is_dir() && !path.join(RECEIPT_FILE).exists() {
+        return verify_all(path, json, out);
+    }
     let (file, bytes) = receipt_file::bytes(path)?;
     let found = receipt_file::check(file, &bytes)?;
     if json {

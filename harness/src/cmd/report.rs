@@ -8,6 +8,7 @@ use crate::receipt_file::read_receipt;
 use crate::runs;
 use clap::Args;
 use receipt::RECEIPT_FILE;
+use receipt::recheck::Checked;
 use reports::document::Page;
 use reports::{Comparison, FIELD_FILE, INDEX_FILE, Look, Unreadable, export};
 use serde::Serialize;
@@ -45,12 +46,14 @@ struct Printed<'a> {
     #[serde(flatten)]
     page: &'a Page,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    unreadable: &'a [Unreadable],
+    receipts: &'a [Checked],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    no_runs: &'a [Unreadable],
 }
 
 impl<'a> Printed<'a> {
-    fn new(report: &Path, page: &'a Page, unreadable: &'a [Unreadable]) -> Self {
-        Self { report: report.display().to_string(), page, unreadable }
+    fn new(report: &Path, page: &'a Page) -> Self {
+        Self { report: report.display().to_string(), page, receipts: &[], no_runs: &[] }
     }
 }
 
@@ -86,7 +89,7 @@ fn single(args: &ReportArgs, run: &Path, out: &Output) -> Result<()> {
     }
     let paths = runs::write_run_folder(&receipt, args.out.as_ref().unwrap_or(&own))?;
     if args.json {
-        return out.json(&Printed::new(&paths.html, &reports::run_page(&receipt), &[]));
+        return out.json(&Printed::new(&paths.html, &reports::run_page(&receipt)));
     }
     let text = if args.markdown { export::markdown(&receipt) } else { reports::summary(&receipt, look(args, out)) };
     print(args, &text, &paths.html, out)
@@ -110,7 +113,7 @@ fn side_by_side(args: &ReportArgs, runs: &[PathBuf], out: &Output) -> Result<()>
     let page = comparison.page();
     write_atomic(&target, reports::page_html(&page).as_bytes())?;
     if args.json {
-        return out.json(&Printed::new(&target, &page, &[]));
+        return out.json(&Printed::new(&target, &page));
     }
     let text = if args.markdown { comparison.markdown() } else { comparison.summary(look(args, out)) };
     print(args, &text, &target, out)
@@ -129,13 +132,20 @@ fn folder(args: &ReportArgs, folder: &Path, out: &Output) -> Result<()> {
         progress.say(format!("reading receipts ({done} of {of})"));
     })?;
     drop(progress);
-    for u in &index.unreadable {
+    for u in &index.others {
         note(format!("note: {}: {}", u.path, u.reason));
     }
     if args.json {
-        return out.json(&Printed::new(&target, &index.page, &index.unreadable));
+        let page = Printed::new(&target, &index.page);
+        out.json(&Printed { receipts: &index.checked, no_runs: &index.others, ..page })?;
+    } else {
+        for row in index.checked.iter().filter(|row| !row.standing.is_sound()) {
+            note(row.line());
+        }
+        print(args, &reports::index_summary(&index.page, look(args, out)), &target, out)?;
     }
-    print(args, &reports::index_summary(&index.page, look(args, out)), &target, out)
+    // The page is written and shown all the same.
+    runs::unsound(folder, &index.checked)
 }
 
 /// A page where no `--out` says where is this program's own, and rendered again.

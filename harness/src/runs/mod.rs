@@ -1,5 +1,6 @@
 //! Folders of runs: the one that a run writes to, what is rendered into it, and the pages over several.
 
+mod check;
 mod folder;
 mod index;
 mod links;
@@ -7,6 +8,7 @@ mod new_receipt;
 mod scan;
 mod write;
 
+pub use check::{check_all, unsound};
 pub use folder::{RunFolder, SUMMARY_FILE, refuse_to_replace};
 pub use index::write_index;
 pub use links::link;

@@ -16,10 +16,18 @@ use std::sync::OnceLock;
 pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, seed: u64) -> Receipt {
     Receipt {
         timestamp,
+        run_id: run_id(),
         argv: std::env::args().collect(),
         kernels: kernel_records(machine),
         ..Receipt::begun(build_info::build(), host::host(), scenario.record(), machine.settings(seed))
     }
+}
+
+/// 128 random bits in hexadecimal; none where the system has no source of them.
+fn run_id() -> Option<String> {
+    let mut bits = [0u8; 16];
+    getrandom::fill(&mut bits).ok()?;
+    Some(bits.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Sets a receipt's status by how the run ended: complete, interrupted or failed.

@@ -20,6 +20,8 @@ mod damaged_models;
 mod doctor;
 mod engine_serve;
 mod engines;
+#[cfg(unix)]
+mod fleet;
 mod gate;
 mod gate_coverage;
 mod goldens;

@@ -87,7 +87,7 @@ fn a_fresh_receipt_validates_against_the_printed_schema() {
 #[test]
 fn what_is_no_receipt_is_named() {
     let folder = Folder::new();
-    refused(&format!("receipt verify {}", folder.path().display()), 2, &["is it a run folder?"]);
+    refused(&format!("receipt verify {}", folder.path().display()), 2, &["no receipt.json in it or in a folder below"]);
     refused(&format!("receipt verify {}", folder.write("a.json", "{")), 2, &["a.json", "is not JSON"]);
     refused("receipt export none --format csv", 2, &["none"]);
 }

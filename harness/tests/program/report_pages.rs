@@ -11,6 +11,14 @@ fn receipt(folder: &Folder, name: &str, change: impl FnOnce(&mut Value)) -> Stri
     folder.at(name)
 }
 
+/// The same, with digests that fit what was changed.
+fn sealed(folder: &Folder, name: &str, change: impl FnOnce(&mut receipt::Receipt)) -> String {
+    let mut receipt = receipt::parse("the example", committed().to_string().as_bytes()).expect("a receipt");
+    change(&mut receipt);
+    folder.write(&format!("{name}/receipt.json"), receipt::sealed(&receipt).expect("written"));
+    folder.at(name)
+}
+
 fn committed() -> Value {
     read_json(format!("{}/receipt.json", example()))
 }
@@ -93,18 +101,26 @@ fn other_machines_are_not_divided() {
 fn a_folder_of_runs_gets_an_index() {
     let folder = Folder::new();
     receipt(&folder, "a", |_| {});
-    receipt(&folder, "later/b", |r| r["timestamp"] = "2027-01-01T00:00:00Z".into());
+    sealed(&folder, "later/b", |r| r.timestamp = "2027-01-01T00:00:00Z".into());
+    receipt(&folder, "edited", |r| r["host"]["cpus"] = 64.into());
     folder.write("broken/receipt.json", "{");
     let report = format!("report {}", folder.path().display());
-    let shown = json(&format!("{report} --json"));
+    let output = run(&format!("{report} --json"));
+    ends_with_error(&output, 1, &["unreadable: broken/receipt.json: is not JSON", "; 1 more"]);
+    let shown = parsed(&output);
     assert_eq!(shown["report"], folder.at("index.html"));
     let runs: Vec<&str> = rows(section(&shown, "runs")).iter().map(|row| text(&row[0], "value")).collect();
     assert_eq!(runs, ["later/b", "a"]);
-    assert_eq!(shown["unreadable"][0]["path"], "broken");
+    let left: Vec<&str> = rows(section(&shown, "left-out")).iter().map(|row| text(&row[0], "value")).collect();
+    assert_eq!(left, ["broken/receipt.json", "edited/receipt.json"]);
+    let standings: Vec<&str> = list(&shown, "receipts").iter().map(|row| text(row, "standing")).collect();
+    assert_eq!(standings, ["holds", "unreadable", "fails", "holds"]);
     let first = folder.read("index.html");
-    let output = succeeds(run(&report));
+    let output = run(&report);
+    assert_eq!(output.status.code(), Some(1));
     assert_eq!(folder.read("index.html"), first, "the same bytes again");
-    assert!(stderr(&output).contains("note: broken: "), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("does not hold: edited/receipt.json: /host: not what was written"), "{said}");
     let sentence = format!("2 runs from {} to 2027-01-01", &text(&committed(), "timestamp")[..10]);
     assert!(stdout(&output).replace('\n', " ").contains(&sentence), "{}", stdout(&output));
 
@@ -112,7 +128,7 @@ fn a_folder_of_runs_gets_an_index() {
     let alone = json(&format!("report {} --json", folder.at("a")));
     assert!(text(&alone, "report").ends_with("a/report.html"));
     // With a page of its own it is linked.
-    json(&format!("{report} --json"));
+    run(&report);
     assert!(folder.read("index.html").replace("&#x2f;", "/").contains("href=\"a/report.html\""));
 }
 

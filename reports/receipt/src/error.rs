@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Kind {
     /// The input is not a receipt, or not one that this build reads.
     Input,
+    /// The input is a receipt of another major version.
+    OtherVersion,
     /// A check of the receipt failed.
     Failed,
 }
@@ -24,6 +26,11 @@ impl Error {
     /// An error of kind [`Kind::Input`]. The message names the thing and, where there is one, the next step.
     pub fn input(message: impl Into<String>) -> Self {
         Self { kind: Kind::Input, message: message.into() }
+    }
+
+    /// An error of kind [`Kind::OtherVersion`].
+    pub fn other_version(message: impl Into<String>) -> Self {
+        Self { kind: Kind::OtherVersion, message: message.into() }
     }
 
     /// An error of kind [`Kind::Failed`], for a check that does not hold.

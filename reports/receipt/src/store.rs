@@ -27,7 +27,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Receipt> {
         .schema_version
         .ok_or_else(|| Error::input(format!("{file} is JSON but not a receipt: it has no \"schema_version\"")))?;
     if major(&version).is_none() || major(&version) != major(SCHEMA_VERSION) {
-        return Err(Error::input(format!(
+        return Err(Error::other_version(format!(
             "{file} has schema version {version:?}; this build reads {SCHEMA_VERSION} (same major version): \
              use the build that wrote it"
         )));

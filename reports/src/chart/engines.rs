@@ -72,7 +72,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
          possible or absent has no bar.{}",
         not_drawn(record.engines.len(), MOST)
     );
-    Some(Chart { file: FILE, title, caption, svg, saved: true })
+    Some(Chart { file: FILE.into(), title, caption, svg, saved: true })
 }
 
 /// The ranked ones, the fastest first, then the others.

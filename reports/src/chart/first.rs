@@ -233,7 +233,13 @@ impl Picture<'_> {
             }
             self.key(c, HEAD + plot + 60);
         });
-        Some(Chart { file: self.file, title: self.title.clone(), caption: self.caption.clone(), svg, saved: true })
+        Some(Chart {
+            file: self.file.into(),
+            title: self.title.clone(),
+            caption: self.caption.clone(),
+            svg,
+            saved: true,
+        })
     }
 
     fn key(&self, c: &mut Canvas, y: i32) {

@@ -90,7 +90,7 @@ pub fn moved(frame: Frame<'_>, rows: &[Moved]) -> Option<Chart> {
         key(c, (0, y), &signs);
     });
     let caption = format!("{note}.{}", not_drawn(all.len(), MOST));
-    Some(Chart { file, title: title.into(), caption, svg, saved: false })
+    Some(Chart { file: file.into(), title: title.into(), caption, svg, saved: false })
 }
 
 impl Scaled {

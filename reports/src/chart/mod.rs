@@ -14,6 +14,7 @@ mod phases;
 mod roofline;
 mod rules;
 mod scale;
+mod shares;
 mod svg;
 mod text;
 mod trace;
@@ -26,6 +27,7 @@ pub use parts::Chart;
 pub use phases::budget as phases;
 pub use roofline::chart as roofline;
 pub use rules::{FILE as RULES, chart as rules, name as rule_name};
+pub use shares::{OneMachine, shares};
 pub use trace::charts as traces;
 
 use parts::WIDTH;

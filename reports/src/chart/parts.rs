@@ -5,6 +5,7 @@ use super::text;
 use plotters::style::RGBColor;
 use receipt::judge::Direction;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// Width of every chart in pixels.
 pub const WIDTH: i32 = 900;
@@ -13,7 +14,7 @@ pub const WIDTH: i32 = 900;
 #[derive(Clone, Debug, Serialize)]
 pub struct Chart {
     /// File name inside `charts/`, and the anchor in the page.
-    pub file: &'static str,
+    pub file: Cow<'static, str>,
     /// The finding that the chart shows, as its title.
     pub title: String,
     /// The text under the chart.

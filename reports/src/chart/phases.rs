@@ -132,7 +132,7 @@ fn stacked(
         let axis = "share of a token's time, %; right: milliseconds a token";
         c.text(((PLOT.0 + PLOT.1) / 2, bottom + 18), Anchor::Middle, NOTE, axis);
     });
-    Chart { file, title: title.into(), caption, svg, saved: true }
+    Chart { file: file.into(), title: title.into(), caption, svg, saved: true }
 }
 
 /// The legend in the order in which the bars' parts come.

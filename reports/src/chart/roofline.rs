@@ -92,7 +92,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
                    Batches use a weight once a token, which moves them to the right. dequantize multiplies nothing \
                    and is not drawn."
         .into();
-    Some(Chart { file: "roofline.svg", title, caption, svg, saved: true })
+    Some(Chart { file: "roofline.svg".into(), title, caption, svg, saved: true })
 }
 
 fn panel<'a>(receipt: &'a Receipt, limits: &Limits, family: Family) -> Option<Panel<'a>> {

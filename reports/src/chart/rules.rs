@@ -77,7 +77,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
                    with f32 activations. Right: decode speed with the fastest exact kernel of each rule, rules in turn \
                    by blocks of tokens."
         .into();
-    Some(Chart { file: FILE, title, caption, svg, saved: true })
+    Some(Chart { file: FILE.into(), title, caption, svg, saved: true })
 }
 
 fn ratio(record: &RulesRecord, index: usize) -> Option<&Ratio> {

@@ -161,7 +161,7 @@ fn chart(cell: &MicroCell, file: &'static str, why: &str) -> Chart {
          position that the kernel had in its round, which balanced orders make equal unless the position itself \
          matters. Medians and sign-test intervals are over all rounds, outliers included.{thinned}"
     );
-    Chart { file, title, caption, svg, saved: true }
+    Chart { file: file.into(), title, caption, svg, saved: true }
 }
 
 fn legend(c: &mut Canvas, y: i32) {

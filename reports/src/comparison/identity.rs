@@ -1,6 +1,7 @@
 //! Which machine and setting a run was made with. Times of two runs meet only where all of this is the same; even then
 //! it is what the machines say about themselves, and no proof that they are one.
 
+use crate::words::count;
 use receipt::Receipt;
 use receipt::figures;
 use receipt::judge::builds;
@@ -60,16 +61,19 @@ pub fn key(r: &Receipt) -> String {
     facts(r).into_iter().map(|(_, value)| value).collect::<Vec<_>>().join("\n")
 }
 
+/// Threads, and what hides features of the CPU: `2 threads, features masked to avx2`.
+pub fn setting(r: &Receipt) -> String {
+    let mask = r.settings.cpu_features.as_ref().map_or_else(String::new, |m| format!(", features masked to {m}"));
+    format!("{}{mask}", count(r.settings.threads, "thread"))
+}
+
 /// A run's machine in a few words: CPU, number of CPUs, threads; of a run on a GPU this one.
 pub fn in_words(r: &Receipt) -> String {
     if r.device.is_some() {
         return r.measured_on();
     }
-    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let mask = r.settings.cpu_features.as_ref().map_or_else(String::new, |m| format!(", features masked to {m}"));
     let stepping = r.host.family_model_stepping.map_or_else(String::new, |[f, m, s]| format!(" ({f}/{m}/{s})"));
-    let threads = plural(r.settings.threads, "thread");
-    format!("{}{stepping}, {}, {threads}{mask}", r.host.cpu, plural(r.host.cpus, "CPU"))
+    format!("{}{stepping}, {}, {}", r.host.cpu, count(r.host.cpus, "CPU"), setting(r))
 }
 
 /// Facts that two runs state differently, so that no figure of `other` may be held against `first`'s.

@@ -64,7 +64,10 @@ fn top_section(section: &Section) -> Markup {
 /// What stands under a section's heading.
 fn inside(section: &Section) -> Markup {
     let tables = section.all_tables();
-    let filters = tables.iter().any(|table| table.columns.iter().any(|column| column.filter));
+    // Sections within have choices of their own.
+    let own =
+        section.blocks.iter().filter_map(|block| if let Block::Table(table) = block { Some(table) } else { None });
+    let filters = own.flat_map(|table| &table.columns).any(|column| column.filter);
     let titled = tables.len() > 1;
     let of = if titled { section.title.as_str() } else { "" };
     let blocks = html! { @for block in &section.blocks { (self::block(block, of)) } };

@@ -3,15 +3,17 @@
 
 mod problem;
 mod recompute;
+mod standing;
 mod structure;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::integrity::{FIELD, Integrity};
 use crate::record::{Build, Receipt};
 use crate::store;
 pub use problem::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+pub use standing::{Checked, Standing, settle, tally};
 use std::path::PathBuf;
 
 /// Parts of old receipts that this build no longer reads, and what they hold.
@@ -47,6 +49,23 @@ pub struct Recheck {
 /// # Errors
 /// Bytes that are not a receipt. A receipt that fails a check is not an error here; its problems are listed.
 pub fn recheck(file: PathBuf, bytes: &[u8], own: Option<&Build>) -> Result<Recheck> {
+    Ok(recheck_and_read(file, bytes, own)?.0)
+}
+
+/// A receipt that was rechecked, as it was read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The receipt, every pair judged.
+    pub receipt: Receipt,
+    /// SHA-256 over all of its values, however the file writes them: equal for copies of one receipt.
+    pub content: String,
+}
+
+/// [`recheck`] for callers that go on with the receipt: it is there unless an edit made it unreadable.
+///
+/// # Errors
+/// Bytes that are not a receipt.
+pub fn recheck_and_read(file: PathBuf, bytes: &[u8], own: Option<&Build>) -> Result<(Recheck, Option<Read>)> {
     let name = file.display().to_string();
     let value = store::value(&name, bytes)?;
     let mut out = Recheck { receipt: file, ..Recheck::default() };
@@ -54,14 +73,24 @@ pub fn recheck(file: PathBuf, bytes: &[u8], own: Option<&Build>) -> Result<Reche
     out.notes.extend(NO_LONGER_READ.iter().filter(|(part, _)| value.get(part).is_some()).map(|(part, what)| {
         format!("/{part} ({what}) is of an older build: digests cover it, nothing of it was recomputed")
     }));
+    let mut read = None;
     match store::parse(&name, bytes) {
-        Ok(receipt) => typed(&receipt, &value, own, &mut out),
+        Ok(receipt) => {
+            typed(&receipt, &value, own, &mut out);
+            // Where the digests hold, the root is that of what is there.
+            let written = receipt.integrity.as_ref().filter(|_| out.problems.is_empty());
+            let content = written.map_or_else(|| Integrity::of(&value).root, |written| written.root.clone());
+            read = Some(Read { receipt, content });
+        }
         // The digests have named the part with the edit that made the receipt unreadable, such as a negative count.
-        Err(error) if !out.problems.is_empty() => out.notes.push(format!("nothing else was checked: {error}")),
+        // Another version's digests are not this build's to judge.
+        Err(error) if !out.problems.is_empty() && error.kind() != Kind::OtherVersion => {
+            out.notes.push(format!("nothing else was checked: {error}"))
+        }
         Err(error) => return Err(error),
     }
     out.verified = out.problems.is_empty();
-    Ok(out)
+    Ok((out, read))
 }
 
 /// Compares with the digests that were written.

@@ -50,6 +50,9 @@ pub struct Receipt {
     pub error: Option<String>,
     /// Start of the run, RFC 3339, UTC.
     pub timestamp: String,
+    /// What tells this run from every other: 128 random bits in hexadecimal, drawn when it began; absent before 1.9.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
     /// Wall time of the whole run in seconds.
     pub elapsed_s: f64,
     /// The command line as typed.
