@@ -13,6 +13,7 @@ mod corpus;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod count;
 mod damaged_models;
+mod emulated;
 mod engine_serve;
 mod engines;
 mod gate;

@@ -25,7 +25,7 @@ mod verdict;
 pub use beside::{BesideCell, BesideEntry};
 pub use blocks::*;
 pub use choice::{Candidate, Choice};
-pub use count::{CountRecord, LoopRecord, Mix, PortCycles};
+pub use count::{Classes, CountRecord, LoopRecord, Mix, PortCycles};
 pub use device::{DeviceRecord, DeviceText, DeviceTextRound, ShaderRecord};
 pub use engines::*;
 pub use finding::Finding;
