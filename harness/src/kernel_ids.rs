@@ -2,10 +2,20 @@
 
 use crate::error::{Error, Result};
 use crate::registered;
-use kernels::KernelDescriptor;
+use kernels::{KernelDescriptor, registry};
+
+/// The error of a kernel that is not registered: exit 5 where another architecture has it, else exit 2.
+pub fn unknown(id: &str) -> Error {
+    let line = unknown_kernel(id);
+    if registry::elsewhere(id).is_some() { Error::unsupported(line) } else { Error::input(line) }
+}
 
 /// The line that tells a user that the kernel `id` is not registered.
 pub fn unknown_kernel(id: &str) -> String {
+    if let Some(architecture) = registry::elsewhere(id) {
+        let here = std::env::consts::ARCH;
+        return format!("kernel {id} is for {architecture}, this is {here}; `list kernels` shows what runs here");
+    }
     let known = registered::all().map(|k| k.id).collect::<Vec<_>>().join(", ");
     // Escaped: a file may have line ends in a name.
     format!("there is no kernel {id:?}; known: {known}")
@@ -24,7 +34,7 @@ pub fn known_kernel(id: &str) -> std::result::Result<(), String> {
 /// The kernels with these ids, each once, after the kernel that it builds on.
 pub fn in_registry_order(ids: &[String]) -> Result<Vec<&'static KernelDescriptor>> {
     if let Some(unknown) = ids.iter().find(|id| registered::find(id).is_none()) {
-        return Err(Error::input(unknown_kernel(unknown)));
+        return Err(self::unknown(unknown));
     }
     Ok(registered::all().filter(|d| ids.iter().any(|id| id == d.id)).collect())
 }
@@ -32,7 +42,6 @@ pub fn in_registry_order(ids: &[String]) -> Result<Vec<&'static KernelDescriptor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kernels::registry;
     use receipt::judge::claims;
     use std::path::Path;
 

@@ -278,3 +278,19 @@ mod tests {
         assert_eq!(set.without(CpuFeatures::AVX2), CpuFeatures::GFNI);
     }
 }
+
+#[cfg(all(test, target_arch = "aarch64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_have_the_names_of_linux_and_what_they_imply() {
+        let written = |list| CpuFeatures::parse(list).map(|set| set.to_string());
+        assert_eq!(written("ASIMD").as_deref(), Ok("asimd"));
+        assert_eq!(written("i8mm, asimddp").as_deref(), Ok("asimd,asimddp,i8mm"));
+        assert_eq!(CpuFeatures::parse("none"), Ok(CpuFeatures::NONE));
+        let error = CpuFeatures::parse("asimd,avx2").expect_err("of another architecture");
+        assert_eq!(error.known, "none, asimd, asimddp, i8mm");
+        assert!(CpuFeatures::detect().contains(CpuFeatures::ASIMD), "every 64-bit Arm has it");
+    }
+}

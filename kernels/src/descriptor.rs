@@ -397,7 +397,8 @@ impl KernelDescriptor {
 }
 
 /// Modules of a family's folder, each with a `DESCRIPTOR`, and the slice of these in ladder order. Code for one
-/// architecture says so: `avx2_i8 if target_arch = "x86_64",`.
+/// architecture says so: `avx2_i8 if target_arch = "x86_64",`. `OF_ARCHITECTURES` has the modules of all, with what
+/// they say.
 macro_rules! kernels {
     ($($module:ident $(if $machine:meta)?,)*) => {
         $($(#[cfg($machine)])? pub(crate) mod $module;)*
@@ -405,6 +406,10 @@ macro_rules! kernels {
         /// The kernels of this family that were compiled for this architecture.
         pub(crate) const KERNELS: &[&crate::descriptor::KernelDescriptor] =
             &[$($(#[cfg($machine)])? &$module::DESCRIPTOR),*];
+
+        /// Every kernel's module of this family, and the condition under which it is compiled; empty without one.
+        pub(crate) const OF_ARCHITECTURES: &[(&str, &str)] =
+            &[$((stringify!($module), concat!($(stringify!($machine))?))),*];
     };
 }
 pub(crate) use kernels;

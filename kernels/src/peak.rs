@@ -52,7 +52,6 @@ pub fn addition_chain(additions: u64) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::cpu::CpuFeatures;
-    use crate::registry;
     use std::collections::HashSet;
 
     #[test]
@@ -72,7 +71,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn every_kernel_has_a_multiply_that_its_own_features_allow() {
-        for kernel in registry::KERNELS {
+        for kernel in crate::registry::KERNELS {
             let multiply = of(kernel).unwrap_or_else(|| panic!("{} has none", kernel.id));
             assert!(kernel.requires.contains(multiply.requires), "{}: {}", kernel.id, multiply.id);
         }

@@ -27,6 +27,17 @@ pub fn find(id: &str) -> Option<&'static KernelDescriptor> {
     KERNELS.iter().copied().find(|kernel| kernel.id == id)
 }
 
+/// The architecture that has a kernel with this id, as Rust calls it, where it is another than this one.
+pub fn elsewhere(id: &str) -> Option<&'static str> {
+    let of_all = [w2a32::OF_ARCHITECTURES, w2a8::OF_ARCHITECTURES, w2ga8::OF_ARCHITECTURES];
+    let mut modules = of_all.into_iter().flatten();
+    // An id is its file's name with dashes.
+    let (_, condition) = modules.find(|(module, _)| module.replace('_', "-") == id)?;
+    // `target_arch = "aarch64"`
+    let architecture = condition.split('"').nth(1)?;
+    (architecture != std::env::consts::ARCH).then_some(architecture)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +58,15 @@ mod tests {
             assert!(!kernel.summary.is_empty(), "{id}: one sentence, what is different here");
         }
         assert_eq!(KERNELS.len(), seen.len());
+    }
+
+    #[test]
+    fn kernels_of_other_architectures_are_known_by_name() {
+        let x86 = cfg!(target_arch = "x86_64");
+        let arm = cfg!(target_arch = "aarch64");
+        assert_eq!(elsewhere("avx2-i8"), (!x86).then_some("x86_64"));
+        assert_eq!(elsewhere("neon-sdot-groups"), (!arm).then_some("aarch64"));
+        assert_eq!((elsewhere("scalar-i8"), elsewhere("avx9"), elsewhere("")), (None, None, None));
+        assert!(KERNELS.iter().all(|kernel| elsewhere(kernel.id).is_none()));
     }
 }

@@ -60,7 +60,11 @@ pub fn write_passes(team: &mut Team, allowed: CpuFeatures, bytes: &mut [u8], pas
 
 fn read_part(level: Level, bytes: &[u8], prefetch: Option<Prefetch>) -> u64 {
     match level {
-        Level::Portable => body(bytes),
+        // Its loads are plain ones: the compiler has no prefetch for it.
+        Level::Portable => {
+            let _ = prefetch;
+            body(bytes)
+        }
         // SAFETY: `Level::select` found AVX2.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2(bytes, prefetch) },

@@ -21,6 +21,7 @@ fn kinds() -> Vec<(&'static str, Receipt)> {
         ("activation-rules", fixture::activation_rules()),
         ("engines", fixture::engines()),
         ("gpu", fixture::gpu()),
+        ("arm", fixture::arm()),
         ("interrupted", fixture::interrupted()),
         ("empty", fixture::empty()),
     ]
@@ -67,6 +68,28 @@ fn the_first_sentences_are_about_what_went_wrong() {
     assert!(groups.contains("group-scale kernel"), "{groups}");
     let caveats = answer::caveats(&fixture::unstable()).join(" ");
     assert!(caveats.contains("unstable (the same code differed from itself: gemv 6912×2560)"), "{caveats}");
+}
+
+/// What another architecture measured is rendered as it was written, wherever it is read.
+#[test]
+fn a_page_of_arm_has_no_words_of_x86() {
+    let receipt = fixture::arm();
+    let mut page = rendered(&receipt);
+    // The claims are about kernels of the analysis, which names them.
+    let claims = page.find("<section id=\"claims\"").map(|from| (from, page[from..].find("</section>").expect("ends")));
+    if let Some((from, length)) = claims {
+        page.replace_range(from..from + length, "");
+    }
+    let lower = page.to_lowercase();
+    for word in ["x86", "avx", "sse", "xmm", "ymm", "zmm", "cpuid", "microcode", "stepping", "intel", "amd "] {
+        let at = lower.find(word);
+        let around = at.map(|at| lower.get(at.saturating_sub(60)..(at + 60).min(lower.len())));
+        assert!(at.is_none(), "{word}: {around:?}");
+    }
+    for word in ["aarch64", "neon-i8", "4 x ARM Cortex-A76 r4p0, capacity 1,024; 4 x ARM Cortex-A55", "asimd"] {
+        assert!(page.contains(word), "{word} is not on the page");
+    }
+    assert!(rendered(&fixture::complete()).contains("Family / model / stepping"), "of x86");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::kernel_ids::unknown_kernel;
 use crate::machine::{Machine, memory};
 use crate::output::note;
 use crate::registered;
-use kernels::{Kernel, Tuning};
+use kernels::{Kernel, Tuning, registry};
 use model::decoder::BATCH;
 use receipt::figures::mib;
 use receipt::{PrefillProbe, PrefillRecord};
@@ -53,6 +53,9 @@ impl PrefillPolicy {
                 let fit = registered::all().filter(|d| d.exact() && d.gemm.is_some());
                 let fit = fit.map(|d| d.id).collect::<Vec<_>>();
                 match registered::find(id) {
+                    None if registry::elsewhere(id).is_some() => {
+                        Err(Error::unsupported(format!("--prefill-kernel: {}", unknown_kernel(id))))
+                    }
                     None => Err(wrong(format!("{}; or same, or auto", unknown_kernel(id)))),
                     Some(_) if fit.contains(&id) => Ok(Self::Named(id.into())),
                     _ => Err(wrong(format!("{id} has no exact product for batches; these have: {}", fit.join(", ")))),
@@ -254,12 +257,19 @@ mod tests {
     fn words_and_ids_are_told_apart() {
         assert_eq!(PrefillPolicy::parse("same").expect("known"), PrefillPolicy::Same);
         assert_eq!(PrefillPolicy::parse("auto").expect("known"), PrefillPolicy::Auto);
-        assert!(matches!(PrefillPolicy::parse("avx512-lut16"), Ok(PrefillPolicy::Named(_))));
+        // Of this architecture: one with a product for batches, one without, one of another.
+        let [with, without, theirs] = if cfg!(target_arch = "aarch64") {
+            ["neon-sdot-tile16", "neon-i8", "avx2-i8"]
+        } else {
+            ["avx2-i8-tile8", "avx2-i8", "neon-i8"]
+        };
+        assert!(matches!(PrefillPolicy::parse(with), Ok(PrefillPolicy::Named(_))));
         let error = |text| PrefillPolicy::parse(text).expect_err("refused").to_string();
         assert!(error("avx9").contains("no kernel \"avx9\""), "{}", error("avx9"));
-        for no_gemm in ["scalar", "scalar-i8", "avx2-i8"] {
-            assert!(error(no_gemm).contains("avx2-i8-tile8, avx2-lut8, avxvnni-tile8"), "{}", error(no_gemm));
+        for no_gemm in ["scalar", "scalar-i8", without] {
+            assert!(error(no_gemm).contains(&format!("these have: {with}, ")), "{}", error(no_gemm));
         }
+        assert_eq!(PrefillPolicy::parse(theirs).expect_err("another architecture's").exit() as i32, 5);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::cmd::count_asm::{self, Shown};
 use crate::count::{Call, Counted, Method, Model, StaticModel, Subject, count};
 use crate::error::{Error, Exit, Result};
 use crate::guests::{GuestArgs, Guests};
-use crate::machine::{Machine, MachineArgs};
+use crate::machine::{Machine, MachineArgs, emulated};
 use crate::measure::limits;
 use crate::measure::micro::alone::{time_alone, time_guest};
 use crate::output::{Output, note, table};
@@ -77,6 +77,9 @@ struct Row {
     record: CountRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
     static_model: Option<StaticModel>,
+    /// Those of other CPUs, after the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    more_static_models: Vec<StaticModel>,
     #[serde(skip_serializing_if = "Option::is_none")]
     static_model_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +100,9 @@ struct Measured {
 /// Runs `count`.
 pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
+    if args.ghz.is_some() {
+        emulated::refuse_to_time()?;
+    }
     let machine = args.machine.to_measure(1)?;
     if machine.threads != 1 {
         return Err(Error::input("count follows one thread: run it without --threads"));
@@ -124,7 +130,7 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
         interrupt::check(format!("interrupted after counting {done} of {all} kernels"))?;
         let subject = kernel.subject(&guests);
         progress.step(done, format!("counting {}", subject.id));
-        let Counted { record, static_model: answer, assembly } = match count(subject, call, method, &model) {
+        let Counted { record, static_models, assembly } = match count(subject, call, method, &model) {
             Ok(counted) => counted,
             // Not here at all, or stopped by the user.
             Err(error) if error.exit() != Exit::Failed => return Err(error),
@@ -134,13 +140,16 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
             }
         };
         let measured = args.ghz.map(|ghz| measured(&kernel, call, ghz, &machine, &mut guests)).transpose()?;
-        let (static_model, static_model_reason) = match answer {
-            Some(Ok(cycles)) => (Some(cycles), None),
-            Some(Err(why)) => (None, Some(why)),
-            None => (None, None),
-        };
+        let (mut answers, mut reasons) = (Vec::new(), Vec::new());
+        static_models.into_iter().for_each(|answer| match answer {
+            Ok(cycles) => answers.push(cycles),
+            Err(why) => reasons.push(why),
+        });
+        let mut answers = answers.into_iter();
+        let (static_model, more_static_models) = (answers.next(), answers.collect());
+        let static_model_reason = (!reasons.is_empty()).then(|| reasons.join("; "));
         let assembly = args.asm.is_some().then(|| Shown::new(assembly, &model));
-        counts.push(Row { record, static_model, static_model_reason, measured, assembly });
+        counts.push(Row { record, static_model, more_static_models, static_model_reason, measured, assembly });
     }
     drop(progress);
     if args.json {
@@ -246,24 +255,39 @@ fn print(rows: &[Row], failed: &[Unsupported], out: &Output) -> Result<()> {
     out.line("its hot loop: weights of one pass; instructions and cycles for each 64 weights")?;
     let header = ["kernel", "passes", "share", "weights", "all", "vector", "ceiling", "simulated", "measured", "model"];
     let right: Vec<usize> = (1..9).collect();
-    let loops = rows.iter().map(|Row { record: r, static_model, static_model_reason, measured, .. }| {
+    let loops = rows.iter().flat_map(|row| {
+        let Row { record: r, static_model, more_static_models, static_model_reason, measured, .. } = row;
         let measured = measured.map_or_else(|| "--ghz".into(), |m| figure(m.cycles_per_64_weights));
-        let Some(hot) = &r.hot_loop else { return vec![r.kernel.clone(), "none".into()] };
+        let Some(hot) = &r.hot_loop else { return vec![vec![r.kernel.clone(), "none".into()]] };
         let model = static_model.as_ref();
-        let cycles = |f: fn(&StaticModel) -> f64| model.map_or_else(|| "n/a".into(), |m| figure(f(m)));
+        let cycles =
+            |m: &StaticModel| [m.throughput_cycles_per_64_weights, m.simulated_cycles_per_64_weights].map(figure);
+        let [ceiling, simulated] = model.map_or_else(|| ["n/a", "n/a"].map(String::from), cycles);
         let named = model.map(|m| m.ports().model());
-        vec![
+        let first = vec![
             r.kernel.clone(),
             hot.passes.to_string(),
             format!("{:.0}%", 100.0 * hot.share),
             figure(hot.weights_per_pass),
             figure(hot.per_64_weights.instructions),
             figure(hot.per_64_weights.vector()),
-            cycles(|m| m.throughput_cycles_per_64_weights),
-            cycles(|m| m.simulated_cycles_per_64_weights),
+            ceiling,
+            simulated,
             measured,
             named.or_else(|| static_model_reason.clone()).unwrap_or_else(|| "none".into()),
-        ]
+        ];
+        let more = more_static_models.iter().map(|m| {
+            let [ceiling, simulated] = cycles(m);
+            let mut cells = vec![String::new(); 6];
+            cells.extend([ceiling, simulated, String::new(), m.ports().model()]);
+            cells
+        });
+        let silent = static_model_reason.iter().filter(|_| static_model.is_some()).map(|why| {
+            let mut cells = vec![String::new(); 9];
+            cells.push(why.clone());
+            cells
+        });
+        [first].into_iter().chain(more).chain(silent).collect()
     });
     out.line(table(&header, &right, loops))
 }

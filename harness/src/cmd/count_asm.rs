@@ -29,18 +29,16 @@ struct Instruction {
 
 impl Shown {
     /// What was executed, with the ports of the loop's path that most passes take.
-    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     pub fn new(assembly: Assembly, model: &Model) -> Self {
-        let Assembly { lines, in_loop, pass, entry } = assembly;
-        let asked = if pass.is_empty() { None } else { model.pressure(&pass) };
+        let Assembly { lines, in_loop, pass, text } = assembly;
+        let asked = if text.is_empty() { None } else { model.pressure(&text, pass.len()) };
         let (told, ports_reason) = match asked {
             Some(Ok(told)) => (told, None),
             Some(Err(why)) => (Vec::new(), Some(why)),
             None => (Vec::new(), None),
         };
-        let offset = |at: u64| at.wrapping_sub(entry).cast_signed();
         let ports = |line: &AsmLine| {
-            let index = pass.iter().position(|instruction| offset(instruction.ip()) == line.offset);
+            let index = pass.iter().position(|offset| *offset == line.offset);
             index.and_then(|i| told.get(i)).cloned().unwrap_or_default()
         };
         let one = |(i, line): (usize, &AsmLine)| {
@@ -48,13 +46,6 @@ impl Shown {
             Instruction { line: line.clone(), in_loop, ports: if in_loop { ports(line) } else { Pressure::new() } }
         };
         Self { instructions: lines.iter().enumerate().map(one).collect(), ports_reason }
-    }
-
-    /// Never called: nothing is counted here.
-    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-    pub fn new(assembly: Assembly, _: &Model) -> Self {
-        let one = |line| Instruction { line, in_loop: false, ports: Pressure::new() };
-        Self { instructions: assembly.lines.into_iter().map(one).collect(), ports_reason: None }
     }
 
     fn in_loop(&self) -> Vec<AsmLine> {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::DeviceArgs;
-use crate::machine::{MachineArgs, all_cpus, host};
+use crate::machine::{MachineArgs, all_cpus, emulated, host};
 use crate::measure::limits::{self, Effort, Plan, thread_counts};
 use crate::output::{Output, table};
 use crate::progress::Progress;
@@ -40,6 +40,7 @@ pub fn run(args: &LimitsArgs, out: &Output) -> Result<()> {
     }
     build_info::refuse_to_time_a_debug_build()?;
     let machine = args.machine.to_measure(all_cpus())?;
+    emulated::refuse_to_time()?;
     let mut host = host::host();
     let plan = Plan {
         threads: thread_counts(machine.threads),

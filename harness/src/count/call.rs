@@ -37,12 +37,12 @@ pub struct Call {
 }
 
 /// What one call executed, and what a static model says of its hot loop.
-#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
+#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 pub struct Counted {
     /// As a receipt keeps it: instructions by class and width, memory traffic, the hot loop.
     pub record: CountRecord,
-    /// What a static model says of the hot loop, or why it says nothing; absent without a model or a loop.
-    pub static_model: Option<Result<StaticModel, String>>,
+    /// What each static model says of the hot loop, or why it says nothing; none without a model or a loop.
+    pub static_models: Vec<Result<StaticModel, String>>,
     /// Every instruction that the call executed.
     pub assembly: Assembly,
 }

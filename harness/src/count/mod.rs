@@ -9,12 +9,22 @@
 
 mod assembly;
 mod call;
+#[cfg(any(test, all(target_os = "linux", target_arch = "aarch64")))]
+mod emulated;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod followed;
+#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
+mod hot_loop;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod record;
 mod static_model;
+#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
+mod trace;
 
 pub use assembly::Assembly;
 pub use call::{Call, Counted, Method, Subject};
+#[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+pub use emulated::count;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use followed::{count, refused};
 pub use static_model::{Model, Pressure, StaticModel};
@@ -26,7 +36,7 @@ use crate::scenario::Shape;
 pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
 /// Counts one call of a kernel: always exit 5, because it is not possible on this platform.
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 pub fn count(_: Subject<'_>, _: Call, _: Method, _: &Model) -> crate::error::Result<Counted> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     Err(crate::error::Error::unsupported(format!(

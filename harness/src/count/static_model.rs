@@ -1,6 +1,7 @@
-//! Asks llvm-mca, where it is installed, how many cycles the hot loop takes on a model of this CPU.
+//! Asks llvm-mca, where it is installed, how many cycles the hot loop takes on a model of this CPU, or, of an emulated
+//! Arm, on models of those that many have.
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 mod pressure;
 
 use crate::machine::host;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// llvm-mca's answer: the loop on a model of a CPU with all data in the first-level cache and no wrong guesses.
-#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
+#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StaticModel {
     /// Name and version of the tool, llvm-mca.
@@ -45,12 +46,12 @@ impl StaticModel {
 /// Cycles that one instruction keeps each port busy, by the port's name; ports that it leaves alone are left out.
 pub type Pressure = Vec<(String, f64)>;
 
-/// The llvm-mca program and the CPU model to ask, or why there is none.
+/// The llvm-mca program and the CPU models to ask, or why there is none.
 pub struct Model {
-    tool: Result<Tool, String>,
+    tools: Result<Vec<Tool>, String>,
 }
 
-#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
+#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 struct Tool {
     path: PathBuf,
     version: String,
@@ -61,41 +62,56 @@ struct Tool {
 impl Model {
     /// No static model, for counts alone.
     pub fn none() -> Self {
-        Self { tool: Err("not asked for".into()) }
+        Self { tools: Err("not asked for".into()) }
     }
 
-    /// Looks for the newest `llvm-mca` or `llvm-mca-NN` on PATH, and for the model nearest to this CPU that it has.
+    /// Looks for the newest `llvm-mca` or `llvm-mca-NN` on PATH, and for the model nearest to this CPU that it has; on
+    /// an Arm CPU for each of [`ARM`].
     pub fn find() -> Self {
-        Self { tool: find() }
+        Self { tools: find() }
     }
 
     /// Why there is no static model, in one line that says how to get one.
     pub fn absent(&self) -> Option<&str> {
-        self.tool.as_ref().err().map(String::as_str)
+        self.tools.as_ref().err().map(String::as_str)
     }
 }
 
-fn find() -> Result<Tool, String> {
+/// CPUs that stand for those of servers and of laptops, by llvm-mca's names. None is the machine that counts.
+const ARM: [&str; 4] = ["neoverse-n1", "neoverse-v1", "neoverse-v2", "apple-m1"];
+
+/// Architecture of the code, as LLVM's tools call it.
+const TRIPLE: &str = if cfg!(target_arch = "aarch64") { "-mtriple=aarch64" } else { "-mtriple=x86_64" };
+
+fn find() -> Result<Vec<Tool>, String> {
     let nearest = host::cpu_identity().and_then(|(vendor, family, model)| nearest_model(&vendor, family, model));
-    let Some((names, same)) = nearest else {
+    if nearest.is_none() && !cfg!(target_arch = "aarch64") {
         return Err("no static cycles: llvm-mca has no model that is known to fit this CPU".into());
-    };
+    }
     let Some((newest, path)) = on_path().into_iter().filter_map(|p| Some((version(&p)?, p))).max() else {
         return Err("no static cycles: llvm-mca is not installed; on Debian and Ubuntu: apt-get install llvm-19".into());
     };
     let numbers: Vec<String> = newest.iter().map(u32::to_string).collect();
     let version = numbers.join(".");
-    let known = output(&path, &["-mcpu=help"]).unwrap_or_default();
+    let tool = |cpu, same_cpu| Tool { path: path.clone(), version: version.clone(), cpu, same_cpu };
+    let none = |names: &[&str]| {
+        format!(
+            "no static cycles: llvm-mca {version} has no model of {}; on Debian and Ubuntu: apt-get install llvm-19",
+            names.join(" or ")
+        )
+    };
+    let Some((names, same)) = nearest else {
+        // Not all that it takes are in its list.
+        let known = ARM.into_iter().filter(|cpu| run(&path, cpu, "nop\n").is_ok());
+        let tools: Vec<Tool> = known.map(|cpu| tool(cpu, false)).collect();
+        return if tools.is_empty() { Err(none(&ARM)) } else { Ok(tools) };
+    };
+    let known = output(&path, &[TRIPLE, "-mcpu=help"]).unwrap_or_default();
     let has = |cpu: &str| known.lines().any(|line| line.split_whitespace().next() == Some(cpu));
     let own = |cpu: &str| run(&path, cpu, "nop\n").is_ok_and(|report| has_own_ports(&report, cpu));
     let known = || names.iter().copied().filter(|cpu| has(cpu));
-    match known().find(|cpu| own(cpu)).or_else(|| known().next()) {
-        Some(cpu) => Ok(Tool { same_cpu: same && cpu == names[0] && own(cpu), path, version, cpu }),
-        None => Err(format!(
-            "no static cycles: llvm-mca {version} has no model of {}; on Debian and Ubuntu: apt-get install llvm-19",
-            names.join(" or ")
-        )),
-    }
+    let cpu = known().find(|cpu| own(cpu)).or_else(|| known().next()).ok_or_else(|| none(names))?;
+    Ok(vec![tool(cpu, same && cpu == names[0] && own(cpu))])
 }
 
 /// Names of llvm-mca's models for a CPU, the best first, and whether that is this very CPU.
@@ -146,17 +162,16 @@ fn output(tool: &Path, args: &[&str]) -> Option<String> {
 
 /// The tool's report on some code.
 fn run(tool: &Path, cpu: &str, assembly: &str) -> Result<String, String> {
-    let mut child = Command::new(tool)
-        .arg(format!("-mcpu={cpu}"))
-        .args(["-mtriple=x86_64", "-iterations=1000"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
+    piped(Command::new(tool).arg(format!("-mcpu={cpu}")).args([TRIPLE, "-iterations=1000"]), assembly)
+}
+
+/// What a tool of LLVM's prints of a text, or its first error.
+fn piped(command: &mut Command, text: &str) -> Result<String, String> {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|e| e.to_string())?;
     if let Some(mut stdin) = child.stdin.take() {
         // A tool that stops reading says why on stderr.
-        let _ = stdin.write_all(assembly.as_bytes());
+        let _ = stdin.write_all(text.as_bytes());
     }
     let done = child.wait_with_output().map_err(|e| e.to_string())?;
     if !done.status.success() {
@@ -188,72 +203,73 @@ fn has_own_ports(report: &str, cpu: &str) -> bool {
     first.is_some_and(|resource| resource.starts_with(prefix))
 }
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod ask {
-    use super::{Model, StaticModel, run};
-    use iced_x86::{Formatter, GasFormatter, Instruction};
-
-    impl Model {
-        /// Cycles of a loop whose pass is `instructions`. `None` without a tool, an error in one line when the tool
-        /// does not answer.
-        pub fn ask(&self, instructions: &[Instruction], weights_per_pass: f64) -> Option<Result<StaticModel, String>> {
-            let tool = self.tool.as_ref().ok()?;
-            let failed = |why: String| format!("llvm-mca {} on {}: {why}", tool.version, tool.cpu);
-            Some(run(&tool.path, tool.cpu, &assembly(instructions)).map_err(failed).and_then(|report| {
-                let [throughput_cycles, simulated_cycles] =
-                    cycles(&report).ok_or_else(|| failed("its report has no cycles".into()))?;
-                let per_64 = |cycles: f64| cycles * 64.0 / weights_per_pass;
-                Ok(StaticModel {
-                    tool: format!("llvm-mca {}", tool.version),
-                    cpu: tool.cpu.into(),
-                    same_cpu: tool.same_cpu,
-                    throughput_cycles,
-                    simulated_cycles,
-                    throughput_cycles_per_64_weights: per_64(throughput_cycles),
-                    simulated_cycles_per_64_weights: per_64(simulated_cycles),
-                })
-            }))
-        }
+impl Model {
+    /// Cycles of a loop of which a pass is `assembly`, by each model: none without a tool, an error in one line where
+    /// the tool does not answer.
+    #[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
+    pub fn ask(&self, assembly: &str, weights_per_pass: f64) -> Vec<Result<StaticModel, String>> {
+        let tools = self.tools.iter().flatten();
+        tools.map(|tool| tool.ask(assembly, weights_per_pass)).collect()
     }
 
-    /// AT&T syntax, which is what the tool reads by default.
-    pub(super) fn assembly(instructions: &[Instruction]) -> String {
-        let mut formatter = GasFormatter::new();
-        let mut text = String::new();
-        for instruction in instructions {
-            formatter.format(instruction, &mut text);
-            text.push('\n');
-        }
-        text
+    /// The assembly of instructions of Arm, by the tool's sibling that decodes them. Empty without a tool, and where it
+    /// does not answer.
+    #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+    pub fn disassembled(&self, code: &[u32]) -> String {
+        let Some(tool) = self.tools.iter().flatten().next() else { return String::new() };
+        let name = tool.path.file_name().and_then(|name| name.to_str()).unwrap_or("llvm-mca");
+        let decoder = tool.path.with_file_name(name.replacen("llvm-mca", "llvm-mc", 1));
+        let bytes = code.iter().flat_map(|op| op.to_le_bytes()).map(|byte| format!("{byte:#04x} "));
+        let mut command = Command::new(decoder);
+        let text = piped(command.args(["--disassemble", TRIPLE, "-mattr=+all"]), &bytes.collect::<String>());
+        // Directives are no instructions.
+        let lines = text.unwrap_or_default();
+        lines.lines().filter(|line| !line.trim_start().starts_with('.')).map(|line| format!("{line}\n")).collect()
     }
+}
 
-    /// Block throughput and simulated cycles of one pass.
-    fn cycles(report: &str) -> Option<[f64; 2]> {
-        let value = |name: &str| {
-            let line = report.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim_start_matches(':').trim().parse::<f64>().ok()
-        };
-        Some([value("Block RThroughput")?, value("Total Cycles")? / value("Iterations")?])
+impl Tool {
+    #[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
+    fn ask(&self, assembly: &str, weights_per_pass: f64) -> Result<StaticModel, String> {
+        let failed = |why: String| format!("llvm-mca {} on {}: {why}", self.version, self.cpu);
+        let report = run(&self.path, self.cpu, assembly).map_err(failed)?;
+        let [throughput_cycles, simulated_cycles] =
+            cycles(&report).ok_or_else(|| failed("its report has no cycles".into()))?;
+        let per_64 = |cycles: f64| cycles * 64.0 / weights_per_pass;
+        Ok(StaticModel {
+            tool: format!("llvm-mca {}", self.version),
+            cpu: self.cpu.into(),
+            same_cpu: self.same_cpu,
+            throughput_cycles,
+            simulated_cycles,
+            throughput_cycles_per_64_weights: per_64(throughput_cycles),
+            simulated_cycles_per_64_weights: per_64(simulated_cycles),
+        })
     }
+}
 
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn a_report_is_read() {
-            let report = "Iterations:        1000\nInstructions:      3000\nTotal Cycles:      8005\nTotal \
-            uOps:        3000\n\nDispatch Width:    6\nuOps Per Cycle:    0.37\nIPC:               0.37\nBlock \
-                          RThroughput: 1.5\n";
-            assert_eq!(cycles(report), Some([1.5, 8.005]));
-            assert_eq!(cycles("Iterations: 3\n"), None);
-        }
-    }
+/// Block throughput and simulated cycles of one pass.
+#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
+fn cycles(report: &str) -> Option<[f64; 2]> {
+    let value = |name: &str| {
+        let line = report.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':').trim().parse::<f64>().ok()
+    };
+    Some([value("Block RThroughput")?, value("Total Cycles")? / value("Iterations")?])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_is_read() {
+        let report = "Iterations:        1000\nInstructions:      3000\nTotal Cycles:      8005\nTotal uOps:        \
+                      3000\n\nDispatch Width:    6\nuOps Per Cycle:    0.37\nIPC:               0.37\nBlock \
+                      RThroughput: 1.5\n";
+        assert_eq!(cycles(report), Some([1.5, 8.005]));
+        assert_eq!(cycles("Iterations: 3\n"), None);
+    }
 
     #[test]
     fn a_name_without_ports_of_its_own_is_no_model_of_that_cpu() {

@@ -111,7 +111,7 @@ fn wanted(asked: &Asked, [baseline, current]: &[Vec<Offer>; 2]) -> Result<Vec<St
     all.extend(baseline.iter().map(|o| o.id.clone()).filter(|id| current.iter().all(|o| o.id != *id)));
     let Some(named) = asked.kernels.clone().or_else(|| asked.scenario.kernel_ids()) else { return Ok(all) };
     if let Some(unknown) = named.iter().find(|id| !all.contains(id)) {
-        return Err(Error::input(crate::kernel_ids::unknown_kernel(unknown)));
+        return Err(crate::kernel_ids::unknown(unknown));
     }
     Ok(all.into_iter().filter(|id| named.contains(id)).collect())
 }
@@ -165,7 +165,7 @@ pub fn compute(
 /// The kernels that are named, which must all run here; without names all that do.
 fn chosen(offers: &[Offer], named: Option<Vec<String>>) -> Result<Vec<Offer>> {
     if let Some(unknown) = named.iter().flatten().find(|id| offers.iter().all(|o| o.id != **id)) {
-        return Err(Error::input(crate::kernel_ids::unknown_kernel(unknown)));
+        return Err(crate::kernel_ids::unknown(unknown));
     }
     let wanted = |o: &&Offer| named.as_ref().is_none_or(|ids| ids.contains(&o.id));
     if let (Some(ids), Some(out)) = (&named, offers.iter().filter(wanted).find(|o| o.reason.is_some())) {

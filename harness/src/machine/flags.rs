@@ -216,7 +216,7 @@ impl Machine {
 
     /// The kernel with this id, never another one: an unknown id is an input error, an unavailable kernel is exit 5.
     pub fn kernel(&self, id: &str) -> Result<Kernel> {
-        let descriptor = registered::find(id).ok_or_else(|| Error::input(crate::kernel_ids::unknown_kernel(id)))?;
+        let descriptor = registered::find(id).ok_or_else(|| crate::kernel_ids::unknown(id))?;
         Kernel::new(descriptor, self.features)
             .map_err(|why| Error::unsupported(format!("{why}; `list kernels` shows what runs here")))
     }

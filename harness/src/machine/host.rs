@@ -1,6 +1,6 @@
 //! The machine, for receipts: what CPUID and the system say, and how busy it is.
 
-use crate::machine::memory;
+use crate::machine::{emulated, memory};
 use kernels::CpuFeatures;
 use receipt::judge::doctor::cpus_listed;
 use receipt::{Host, Load, Topology};
@@ -34,8 +34,15 @@ pub fn host() -> Host {
         cgroup_memory_bytes: memory::limit(),
         load_before: load(),
         load_after: None,
+        cores: Vec::new(),
     };
     cpuid(&mut host);
+    if emulated::emulated() {
+        // What the system says of the CPU is the machine's that emulates; its caches are what data lies in.
+        host.hypervisor = Some(emulated::HYPERVISOR.into());
+        host.cpu = format!("emulated {}", host.arch);
+        (host.microcode, host.governor) = (None, None);
+    }
     host
 }
 
@@ -114,7 +121,22 @@ fn cpuid(host: &mut Host) {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+/// Kinds of cores of an Arm CPU, and its name by them.
+#[cfg(target_arch = "aarch64")]
+fn cpuid(host: &mut Host) {
+    use crate::machine::arm;
+    let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing())).ok();
+    let cpus = system.as_ref().map_or(&[][..], System::cpus);
+    let named = |number: usize| {
+        let cpu = cpus.iter().find(|cpu| cpu.name() == format!("cpu{number}"))?;
+        Some((cpu.vendor_id().trim().to_owned(), cpu.brand().trim().to_owned()))
+    };
+    let capacity = |number| read(&format!("/sys/devices/system/cpu/cpu{number}/cpu_capacity"))?.parse().ok();
+    host.cores = arm::cores(&read("/proc/cpuinfo").unwrap_or_default(), named, capacity);
+    host.cpu = arm::name(&host.cores).unwrap_or_else(|| std::mem::take(&mut host.cpu));
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn cpuid(_: &mut Host) {}
 
 /// What a file of the system says, without the space around it; none where it is empty or not there.

@@ -1,5 +1,8 @@
 //! The machine as this process sees it: flags, host facts, memory.
 
+#[cfg(any(test, target_arch = "aarch64"))]
+mod arm;
+pub mod emulated;
 mod flags;
 pub mod host;
 pub mod memory;

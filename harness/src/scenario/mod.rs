@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::kernel_ids::unknown_kernel;
 use crate::registered;
-use kernels::{ActivationRule, Family, Operation};
+use kernels::{ActivationRule, Family, Operation, registry};
 use model::hash::sha256_hex;
 use receipt::{Residency, ScenarioRecord, toml_error};
 use schemars::JsonSchema;
@@ -264,7 +264,11 @@ impl Scenario {
         let unknown = scenario.kernels.iter().flatten().find(|id| registered::find(id.get_ref()).is_none());
         let Some(id) = unknown else { return Ok(scenario) };
         let what = format!("kernels: {}", unknown_kernel(id.get_ref()));
-        Err(toml_error::error(origin, text, id.span().start, &what).into())
+        let error = toml_error::error(origin, text, id.span().start, &what);
+        match registry::elsewhere(id.get_ref()) {
+            Some(_) => Err(Error::unsupported(error.to_string())),
+            None => Err(error.into()),
+        }
     }
 
     /// As [`Self::parse`]; kernels may be those of another build, which is asked for them.

@@ -24,7 +24,7 @@ pub fn followed(call: &Call, mut say: impl FnMut(Reply) -> Result<()>) -> Result
     use nix::sys::signal::{Signal, raise};
     let fixed_addresses = personality::get().is_ok_and(|p| p.contains(Persona::ADDR_NO_RANDOMIZE));
     let prepared = Prepared::new(call)?;
-    prepared.make(|prepared| {
+    let output_sha256 = prepared.make(|prepared| {
         let codes = prepared.operands.copies(prepared.kernel.descriptor().layout)[0].code_bytes();
         let codes = (codes.as_ptr() as u64, codes.len() as u64);
         ptrace::traceme().map_err(crate::count::refused)?;
@@ -32,7 +32,29 @@ pub fn followed(call: &Call, mut say: impl FnMut(Reply) -> Result<()>) -> Result
         let name = prepared.kernel.descriptor().long_name(prepared.cell.op);
         say(Reply::Stopping(Stopping { kernel, name, entry: prepared.entry, codes, fixed_addresses }))?;
         raise(Signal::SIGSTOP).map_err(|e| Error::failed(format!("cannot stop for the parent: {e}")))
-    })
+    })?;
+    Ok(Reply::Called { output_sha256 })
+}
+
+/// What is known of a call that a plugin of qemu watched.
+#[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+pub struct Watched {
+    /// The kernel's long name.
+    pub name: String,
+    /// Where the packed codes lie, and how many bytes they are.
+    pub codes: (u64, u64),
+    pub output_sha256: String,
+}
+
+/// Prepares the call, says to `before` where the kernel's function lies, and makes it.
+#[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+pub fn watched(call: &Call, before: impl FnOnce(u64) -> Result<()>) -> Result<Watched> {
+    let prepared = Prepared::new(call)?;
+    let codes = prepared.operands.copies(prepared.kernel.descriptor().layout)[0].code_bytes();
+    let codes = (codes.as_ptr() as u64, codes.len() as u64);
+    let name = prepared.kernel.descriptor().long_name(prepared.cell.op);
+    let output_sha256 = prepared.make(|prepared| before(prepared.entry))?;
+    Ok(Watched { name, codes, output_sha256 })
 }
 
 /// Fails: on this platform no worker can be followed.
@@ -43,7 +65,7 @@ pub fn followed(_: &Call, _: impl FnMut(Reply) -> Result<()>) -> Result<Reply> {
 
 /// Makes the call without a stop: callgrind counts from outside, and under it ptrace does not work.
 pub fn unfollowed(call: &Call) -> Result<Reply> {
-    Prepared::new(call)?.make(|_| Ok(()))
+    Ok(Reply::Called { output_sha256: Prepared::new(call)?.make(|_| Ok(()))? })
 }
 
 struct Prepared {
@@ -53,7 +75,7 @@ struct Prepared {
     /// Hash of the output that matched the oracle.
     checked: String,
     /// Address of the kernel's function.
-    #[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
+    #[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
     entry: u64,
 }
 
@@ -61,7 +83,7 @@ impl Prepared {
     fn new(call: &Call) -> Result<Self> {
         let Call { op, m, k, tokens, seed, weight_group, activations, .. } = call;
         libraries::add(call.library.as_slice())?;
-        let unknown = || Error::input(crate::kernel_ids::unknown_kernel(&call.kernel));
+        let unknown = || crate::kernel_ids::unknown(&call.kernel);
         let descriptor = registered::find(&call.kernel).ok_or_else(unknown)?;
         let features = CpuFeatures::detect();
         let kernel = Kernel::new(descriptor, features).map_err(|why| Error::unsupported(why.to_string()))?;
@@ -88,8 +110,8 @@ impl Prepared {
         Ok(Self { kernel, cell, operands, checked, entry: entry as u64 })
     }
 
-    /// Makes the call right after `before`, and compares its result with the checked one's.
-    fn make(&self, before: impl FnOnce(&Self) -> Result<()>) -> Result<Reply> {
+    /// Makes the call right after `before`, and compares its result with the checked one's; gives its hash.
+    fn make(&self, before: impl FnOnce(&Self) -> Result<()>) -> Result<String> {
         let (kernel, cell) = (&self.kernel, self.cell);
         let weights = &self.operands.copies(kernel.descriptor().layout)[0];
         let rows = cell.shape.m;
@@ -133,6 +155,6 @@ impl Prepared {
             let id = kernel.id();
             return Err(Error::failed(format!("{id}: the counted call computed something else than the checked one")));
         }
-        Ok(Reply::Called { output_sha256 })
+        Ok(output_sha256)
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! The worker's side is `serve` and what it uses; the program's side is `parent`, `start` and `old`.
 
-mod call;
+pub mod call;
 pub mod channel;
 pub mod composition;
 pub mod control;

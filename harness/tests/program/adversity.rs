@@ -18,7 +18,7 @@ fn without_a_cache_folder_the_next_step_is_named() {
 pub fn with_files_up_to(kib: u32, args: &str, folder: &Folder) -> Output {
     // `ulimit -f` counts blocks of 512 bytes in POSIX shells and of 1024 in others: far below what is written in both.
     let mut limited = std::process::Command::new("sh");
-    limited.arg("-c").arg(format!("ulimit -f {kib}; exec \"$0\" {args}")).arg(program());
+    limited.arg("-c").arg(format!("ulimit -f {kib}; exec \"$@\" {args}")).arg("sh").args(start_words());
     limited.current_dir(folder.path()).env("TMPDIR", folder.make("tmp")).output().expect("sh is there")
 }
 

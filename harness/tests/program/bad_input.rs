@@ -22,20 +22,33 @@ fn unknown_kernels_list_the_known_ones() {
 }
 
 #[test]
-fn a_kernel_that_this_cpu_lacks_is_exit_5() {
+fn a_kernel_that_this_cpu_or_architecture_lacks_is_exit_5() {
     let folder = Folder::new();
     let out = folder.at("run");
-    for args in [
-        generate("--kernel avx2-i8"),
-        "perplexity --quick --kernel avx2-i8".to_owned(),
-        "verify --kernels avx2-i8".to_owned(),
-        format!("compare --quick --kernels scalar,avx2-i8 --out {out}"),
-    ] {
-        // On other architectures the kernel does not exist at all.
-        if cfg!(target_arch = "x86_64") {
-            refused(&format!("{args} --cpu-features none"), 5, &["avx2-i8", "avx2", "list kernels"]);
-        }
+    let [(own, feature), (theirs, architecture)] = if cfg!(target_arch = "aarch64") {
+        [("neon-sdot-tile16", "asimddp"), ("avx2-i8", "x86_64")]
+    } else {
+        [("avx2-i8", "avx2"), ("neon-sdot-tile16", "aarch64")]
+    };
+    let commands = |kernel: &str| {
+        [
+            generate(&format!("--kernel {kernel}")),
+            format!("perplexity --quick --kernel {kernel}"),
+            format!("verify --kernels {kernel}"),
+            format!("compare --quick --kernels scalar,{kernel} --out {out}"),
+        ]
+    };
+    for args in commands(own).into_iter().filter(|_| cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))) {
+        refused(&format!("{args} --cpu-features none"), 5, &[own, feature, "list kernels"]);
     }
+    let prefill = generate(&format!("--prefill-kernel {theirs}"));
+    let count = format!("count --kernels {theirs}");
+    for args in commands(theirs).into_iter().chain([prefill, count]) {
+        refused(&args, 5, &[&format!("kernel {theirs} is for {architecture}"), std::env::consts::ARCH, "list kernels"]);
+    }
+    let scenario = TINY.replace("\"scalar\"", &format!("\"{theirs}\""));
+    let path = folder.write("theirs.toml", scenario);
+    refused(&format!("compare --scenario {path} --out {out}"), 5, &["theirs.toml", "line ", theirs, architecture]);
     assert!(!folder.has("run"));
 }
 
@@ -242,7 +255,7 @@ fn a_full_disk_is_said_before_measuring() {
         eprintln!("skipped: no mount namespaces here");
         return;
     }
-    let (program, out, model) = (program(), folder.at("run"), folder.at("m.gguf"));
+    let (program, out, model) = (start_words().join(" "), folder.at("run"), folder.at("m.gguf"));
     let output = unshared(&format!("{program} compare --quick --out {out}")).expect("it ran");
     ends_with_error(&output, 2, &[&out, "No space", "--out"]);
     assert!(!stderr(&output).contains("verifying"), "found out before measuring");

@@ -41,10 +41,19 @@ pub fn program() -> String {
     assert_cmd::cargo::cargo_bin!("tritbench").display().to_string()
 }
 
+/// What starts the program: cargo's runner for this target, where there is one (an emulator), then its path.
+pub fn start_words() -> Vec<String> {
+    let target = env!("TRITBENCH_TARGET").to_uppercase().replace('-', "_");
+    let mut words = std::env::var(format!("CARGO_TARGET_{target}_RUNNER")).unwrap_or_default().words();
+    words.push(program());
+    words
+}
+
 /// The program with arguments, both streams to be read.
 pub fn command(args: &(impl Words + ?Sized)) -> Command {
-    let mut command = Command::new(program());
-    command.args(args.words()).env_remove("NO_COLOR").env_remove("TRITBENCH_CACHE");
+    let start = start_words();
+    let mut command = Command::new(&start[0]);
+    command.args(&start[1..]).args(args.words()).env_remove("NO_COLOR").env_remove("TRITBENCH_CACHE");
     // Mesa's layer that picks a GPU looks for a display, and prints lines of its own when there is none.
     command.env("NODEVICE_SELECT", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -18,6 +18,7 @@ mod count;
 mod count_asm;
 mod damaged_models;
 mod doctor;
+mod emulated;
 mod engine_serve;
 mod engines;
 #[cfg(unix)]

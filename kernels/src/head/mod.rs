@@ -15,7 +15,9 @@ mod registry;
 
 pub use format::HeadFormat;
 pub use panel::MAX_K_HEAD;
-pub(crate) use q4::{GROUP, GROUP_LINES, PanelQ4};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use q4::GROUP_LINES;
+pub(crate) use q4::{GROUP, PanelQ4};
 pub(crate) use q8::PanelQ8;
 pub use registry::{HEADS, HeadDescriptor, implementations};
 

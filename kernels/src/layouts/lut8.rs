@@ -29,6 +29,7 @@ const BLOCK_K: usize = 4;
 const BLOCK_BYTES: usize = ROWS;
 
 /// Weights of a pair that is not (0, 0), by state.
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(crate) const PAIRS: [[i8; 2]; 8] = [[-1, -1], [-1, 0], [-1, 1], [0, -1], [0, 1], [1, -1], [1, 0], [1, 1]];
 const ZERO: u8 = 8;
 

@@ -33,7 +33,8 @@ pub(super) struct Rows<'a> {
     pub row_bytes: usize,
     /// Numbers of the rows to multiply, each below the number of rows in `codes`.
     pub rows: &'a [u32],
-    /// int8 activations in plane order.
+    /// int8 activations in plane order, which paths with vectors read.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub planes: &'a [i8],
     /// Sum of all activations, subtracted from sums over codes.
     pub x_sum: i32,

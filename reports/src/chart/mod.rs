@@ -118,7 +118,7 @@ pub mod tests {
     fn a_complete_run_has_all_charts_and_they_are_well_formed() {
         for receipt in [fixture::complete(), fixture::hostile()] {
             let charts = all(&receipt);
-            let files: Vec<&str> = charts.iter().map(|c| c.file).collect();
+            let files: Vec<&str> = charts.iter().map(|c| &*c.file).collect();
             let first = ["products.svg", "whole-text.svg", "roofline.svg", "phases.svg", "claims.svg"];
             assert_eq!(files[..5], first);
             assert!(files[5..].iter().all(|file| file.starts_with("trace-")) && files.len() > 5, "{files:?}");

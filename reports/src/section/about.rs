@@ -4,7 +4,7 @@ use crate::document::{Block, Card, Section};
 use crate::words::{count, quoted};
 use receipt::judge::device::{self, TextSpeed};
 use receipt::judge::{disturbance, doctor};
-use receipt::{DeviceRecord, DeviceText, Load, Receipt, figures};
+use receipt::{CoreKind, DeviceRecord, DeviceText, Load, Receipt, figures};
 
 /// Label and value.
 type Fact = (&'static str, String);
@@ -62,6 +62,9 @@ fn machine(r: &Receipt) -> Vec<Fact> {
     if let Some(bytes) = h.cgroup_memory_bytes {
         out.push(("Memory allowed", figures::bytes(bytes)));
     }
+    if !h.cores.is_empty() {
+        out.insert(1, ("Cores", cores(&h.cores)));
+    }
     if let Some([family, model, stepping]) = h.family_model_stepping {
         out.insert(1, ("Family / model / stepping", format!("{family} / {model} / {stepping}")));
     }
@@ -80,6 +83,16 @@ fn machine(r: &Receipt) -> Vec<Fact> {
 /// Each thing that was looked at, the worst first, as `tritbench doctor` prints it.
 fn fit(lines: &[doctor::Line]) -> Vec<Fact> {
     lines.iter().map(|line| (line.what, format!("{}: {}", line.grade.in_words(), line.text))).collect()
+}
+
+/// `2 x ARM Cortex-A76 r4p0, capacity 1,024; 4 x ARM Cortex-A55 r2p0, capacity 430`.
+fn cores(kinds: &[CoreKind]) -> String {
+    let one = |kind: &CoreKind| {
+        let revision = kind.revision.as_ref().map_or_else(String::new, |revision| format!(" {revision}"));
+        let capacity = kind.capacity.map_or_else(String::new, |c| format!(", capacity {}", figures::integer(c.into())));
+        format!("{} x {} {}{revision}{capacity}", kind.cpus, kind.implementer, kind.part)
+    };
+    kinds.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn gpu(d: &DeviceRecord) -> Vec<Fact> {

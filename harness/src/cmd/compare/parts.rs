@@ -105,8 +105,8 @@ pub fn counts(run: &mut Run<'_>) -> Result<()> {
         interrupt::check("interrupted while counting instructions")?;
         progress.step(done, format!("counting {}", subject.id));
         match count::count(subject, call, Method::Branches, &model) {
-            Ok(Counted { mut record, static_model, .. }) => {
-                match (&mut record.hot_loop, static_model) {
+            Ok(Counted { mut record, static_models, .. }) => {
+                match (&mut record.hot_loop, static_models.into_iter().next()) {
                     (Some(hot), Some(Ok(answer))) => hot.ports = Some(answer.ports()),
                     (_, Some(Err(why))) => unanswered = unanswered.or(Some(why)),
                     _ => {}

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::examine::examine;
 use crate::guests::Guests;
 use crate::load_model::{Head, Loaded, Reading, load_if};
-use crate::machine::{Machine, memory};
+use crate::machine::{Machine, emulated, memory};
 use crate::measure::end_to_end;
 use crate::output::note;
 use crate::runs::{RunFolder, new_receipt};
@@ -80,6 +80,7 @@ impl Plan {
         if scenario.model.is_none() && texts_asked {
             scenario.model = Some("builtin".into());
         }
+        emulated::refuse_to_time()?;
         Ok((Self { scenario, machine, kernels, named, texts, strict, deterministic }, guests))
     }
 

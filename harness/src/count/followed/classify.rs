@@ -1,11 +1,12 @@
 //! Class of an instruction, width of its vectors, and bytes that it reads and writes.
 
-use super::follow::{Executed, repeats};
+use super::follow::repeats;
+use crate::count::trace::Executed;
 use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
 use receipt::Mix;
 
 /// Sums executed instructions by class and vector width, with the bytes that they read and write.
-pub fn mix<'a>(executed: impl IntoIterator<Item = &'a Executed>) -> Mix<u64> {
+pub fn mix<'a>(executed: impl IntoIterator<Item = &'a Executed<Instruction>>) -> Mix<u64> {
     let mut factory = InstructionInfoFactory::new();
     let mut mix = Mix::default();
     for executed in executed {
@@ -14,7 +15,7 @@ pub fn mix<'a>(executed: impl IntoIterator<Item = &'a Executed>) -> Mix<u64> {
     mix
 }
 
-fn add(mix: &mut Mix<u64>, executed: &Executed, factory: &mut InstructionInfoFactory) {
+fn add(mix: &mut Mix<u64>, executed: &Executed<Instruction>, factory: &mut InstructionInfoFactory) {
     let (instruction, count) = (&executed.instruction, executed.count);
     let mnemonic = format!("{:?}", instruction.mnemonic()).to_lowercase();
     mix.instructions += count;

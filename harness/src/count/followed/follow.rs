@@ -7,29 +7,23 @@
 
 use super::tracee::Tracee;
 use crate::count::call::Method;
+use crate::count::trace::{self, Executed, Trace};
 use crate::error::{Error, Result};
 use iced_x86::{
     Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess, Register,
 };
 use nix::libc::user_regs_struct;
-use std::collections::{BTreeMap, HashMap, HashSet};
-
-/// An instruction of the worker and how often it ran.
-#[derive(Clone, Copy, Debug)]
-pub struct Executed {
-    /// The instruction, as decoded from the worker's code.
-    pub instruction: Instruction,
-    /// How often the instruction ran.
-    pub count: u64,
-    /// Accesses that a `rep` string instruction made in all; 0 for others.
-    pub repeats: u64,
-    /// Bytes of the packed weights that it reads and that no instruction before it in its block has read; determined
-    /// once.
-    pub code_bytes: u64,
-}
+use std::collections::{HashMap, HashSet};
 
 /// The executed instructions by their address.
-pub type Instructions = BTreeMap<u64, Executed>;
+pub type Instructions = Trace<Instruction>;
+
+impl trace::Instruction for Instruction {
+    fn jump(&self) -> Option<u64> {
+        let jumps = matches!(self.flow_control(), FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch);
+        jumps.then(|| self.near_branch_target())
+    }
+}
 
 /// Follows a child that has stopped before the call to the end of the call; returns what it executed.
 pub fn follow(child: &mut Tracee, method: Method) -> Result<Instructions> {

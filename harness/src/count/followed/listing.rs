@@ -1,7 +1,9 @@
 //! Executed instructions as lines that people read.
 
 use super::classify;
-use super::follow::{Executed, Instructions};
+use super::follow::Instructions;
+use crate::count::assembly::{line, offset};
+use crate::count::trace::Executed;
 use iced_x86::{FlowControl, Formatter, GasFormatter, Instruction};
 use receipt::AsmLine;
 
@@ -9,20 +11,12 @@ use receipt::AsmLine;
 pub fn lines(executed: &Instructions, entry: u64) -> Vec<AsmLine> {
     let mut formatter = GasFormatter::new();
     formatter.options_mut().set_space_after_operand_separator(true);
-    executed.values().map(|executed| line(executed, entry, &mut formatter)).collect()
-}
-
-fn line(executed: &Executed, entry: u64, formatter: &mut GasFormatter) -> AsmLine {
-    let once = classify::mix([&Executed { count: 1, repeats: executed.repeats.min(1), ..*executed }]);
-    let class = once.classes.named().find(|(_, count)| *count > 0).map_or("other", |(name, _)| name);
-    AsmLine {
-        offset: from(entry, executed.instruction.ip()),
-        bytes: executed.instruction.len() as u64,
-        executions: executed.count,
-        class: class.into(),
-        memory_bytes: once.memory.bytes_loaded + once.memory.bytes_stored,
-        text: text(&executed.instruction, entry, formatter),
-    }
+    let mut one = |e: &Executed<Instruction>| {
+        let once = classify::mix([&Executed { count: 1, repeats: e.repeats.min(1), ..*e }]);
+        let (at, bytes) = (e.instruction.ip(), e.instruction.len() as u64);
+        line((entry, at), (bytes, e.count), &once, text(&e.instruction, entry, &mut formatter))
+    };
+    executed.values().map(&mut one).collect()
 }
 
 /// The instruction in AT&T syntax. Addresses differ from build to build: a jump says the offset that it goes to.
@@ -34,16 +28,12 @@ fn text(instruction: &Instruction, entry: u64, formatter: &mut GasFormatter) -> 
     );
     if jumps && instruction.near_branch_target() != 0 {
         formatter.format_mnemonic(instruction, &mut text);
-        let offset = from(entry, instruction.near_branch_target());
+        let offset = offset(entry, instruction.near_branch_target());
         let sign = if offset < 0 { "-" } else { "" };
         return format!("{text} {sign}{:#x}", offset.unsigned_abs());
     }
     formatter.format(instruction, &mut text);
     text
-}
-
-fn from(entry: u64, address: u64) -> i64 {
-    address.wrapping_sub(entry).cast_signed()
 }
 
 #[cfg(test)]

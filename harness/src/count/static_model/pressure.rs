@@ -1,22 +1,20 @@
 //! How long each instruction of a loop keeps which port busy, by llvm-mca's tables.
 
-use super::ask::assembly;
 use super::{Model, Pressure, run};
-use iced_x86::Instruction;
 
 impl Model {
-    /// The ports of each instruction of a loop whose pass is `instructions`, in their order. `None` without a tool, an
-    /// error in one line where the tool does not answer.
-    pub fn pressure(&self, instructions: &[Instruction]) -> Option<Result<Vec<Pressure>, String>> {
-        let tool = self.tool.as_ref().ok()?;
+    /// The ports of each instruction of a loop of which a pass is `assembly`, so many instructions, in their order, by
+    /// the first model. `None` without a tool, an error in one line where the tool does not answer.
+    pub fn pressure(&self, assembly: &str, instructions: usize) -> Option<Result<Vec<Pressure>, String>> {
+        let tool = self.tools.iter().flatten().next()?;
         let failed = |why: String| format!("llvm-mca {} on {}: {why}", tool.version, tool.cpu);
-        Some(run(&tool.path, tool.cpu, &assembly(instructions)).map_err(failed).and_then(|report| {
+        Some(run(&tool.path, tool.cpu, assembly).map_err(failed).and_then(|report| {
             let found = by_instruction(&report).unwrap_or_default();
-            let (told, asked) = (found.len(), instructions.len());
-            if told == asked {
+            if found.len() == instructions {
                 Ok(found)
             } else {
-                Err(failed(format!("its report has the ports of {told} instructions, not of {asked}")))
+                let told = found.len();
+                Err(failed(format!("its report has the ports of {told} instructions, not of {instructions}")))
             }
         }))
     }

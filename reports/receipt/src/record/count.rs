@@ -146,8 +146,8 @@ pub struct CountRecord {
     pub weights_per_call: u64,
     /// Seed from which weights and activations were made.
     pub seed: u64,
-    #[doc = "`branches` (stopped at each branch, straight code between them counted from its bytes) or `steps` \
-             (stopped at each instruction)."]
+    #[doc = "`branches` (stopped at each branch, straight code between them counted from its bytes), `steps` (stopped \
+             at each instruction) or `plugin` (seen by a plugin of qemu, of an emulated Arm)."]
     pub method: String,
     /// Whether the kernel ran with address randomisation off.
     pub fixed_addresses: bool,

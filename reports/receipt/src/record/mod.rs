@@ -26,7 +26,7 @@ mod verdict;
 pub use beside::{BesideCell, BesideEntry};
 pub use blocks::*;
 pub use choice::{Candidate, Choice};
-pub use count::{AsmLine, CountRecord, LoopRecord, Mix, PortCycles};
+pub use count::{AsmLine, Classes, CountRecord, LoopRecord, Mix, PortCycles};
 pub use device::{DeviceRecord, DeviceText, DeviceTextRound, ShaderRecord};
 pub use engines::*;
 pub use examination::{BusyProgram, Examination};

@@ -31,6 +31,23 @@ pub struct Build {
     pub target_features: Vec<String>,
 }
 
+/// Cores of an Arm CPU that are alike: a phone or a laptop has big and little ones.
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct CoreKind {
+    /// Who made the core: a name (`ARM`), or its number (`0x41`).
+    pub implementer: String,
+    /// Which core it is: a name (`Cortex-A76`), or its number (`0xd0b`).
+    pub part: String,
+    /// Variant and revision, as Arm writes them: `r4p0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Speed of one of them, as the system rates it, where the fastest of the machine has 1024.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
+    /// How many CPUs of the machine are of this kind.
+    pub cpus: usize,
+}
+
 /// The machine as the process sees it.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Host {
@@ -69,6 +86,9 @@ pub struct Host {
     /// Memory that the control group allows in bytes, if it has a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup_memory_bytes: Option<u64>,
+    /// Kinds of cores of an Arm CPU, the fastest first, if the system says; absent before 1.9.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cores: Vec<CoreKind>,
     /// How busy the machine was at the start of the run.
     pub load_before: Load,
     /// How busy the machine was at the end of the run.

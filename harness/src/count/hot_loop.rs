@@ -1,22 +1,28 @@
 //! Finds the loop that multiplies, from the counts alone: the innermost loop (code from the target of a backward jump
 //! to the jump) that reads packed weights and ran the most instructions.
 
-use super::follow::{Executed, Instructions};
-use iced_x86::FlowControl;
+use super::trace::{Executed, Instruction, Trace};
+use std::ops::Range;
 
 /// The hot loop: the instructions of one pass, in order of address, and the number of passes.
-pub struct HotLoop {
+pub struct HotLoop<I> {
     /// Addresses of the first and the last instruction.
-    pub range: (u64, u64),
+    range: (u64, u64),
     /// Instructions on the path that most passes take, each with count 1.
-    pub pass: Vec<Executed>,
+    pub pass: Vec<Executed<I>>,
     /// Number of passes: how often the jump back to the loop's start was reached.
     pub passes: u64,
     /// Instructions that the loop ran in all.
     pub instructions: u64,
 }
 
-impl HotLoop {
+impl<I> HotLoop<I> {
+    /// Its instructions in a trace, by their numbers.
+    pub fn within(&self, trace: &Trace<I>) -> Range<usize> {
+        let (first, last) = self.range;
+        trace.range(..first).count()..trace.range(..=last).count()
+    }
+
     /// Weights a pass: from the packed codes that it reads, of `code_bytes` in all, which hold `weights` (those of a
     /// matrix). A batch reads the codes once for each tile of `tokens`. A loop that reads none of them is taken to be
     /// where all weights are multiplied.
@@ -32,16 +38,13 @@ impl HotLoop {
 }
 
 /// Finds the hot loop; `None` when no loop ran twice.
-pub fn find(trace: &Instructions) -> Option<HotLoop> {
-    let back = |e: &&Executed| {
-        let (at, to) = (e.instruction.ip(), e.instruction.near_branch_target());
-        let jump =
-            matches!(e.instruction.flow_control(), FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch);
-        // A backward jump that was taken: it and its target ran more than once.
-        jump && to <= at && e.count > 1 && trace.get(&to).is_some_and(|target| target.count > 1)
+pub fn find<I: Instruction>(trace: &Trace<I>) -> Option<HotLoop<I>> {
+    // A backward jump that was taken: it and its target ran more than once.
+    let back = |(&at, e): (&u64, &Executed<I>)| {
+        let to = e.instruction.jump().filter(|to| *to <= at && e.count > 1)?;
+        trace.get(&to).is_some_and(|target| target.count > 1).then_some((to, at))
     };
-    let regions: Vec<(u64, u64)> =
-        trace.values().filter(back).map(|e| (e.instruction.near_branch_target(), e.instruction.ip())).collect();
+    let regions: Vec<(u64, u64)> = trace.iter().filter_map(back).collect();
     // A loop may jump back from several places: it ends at the last one.
     let closing = |&(from, to): &(u64, u64)| !regions.iter().any(|&(f, t)| f == from && t > to);
     let loops: Vec<(u64, u64)> = regions.iter().copied().filter(closing).collect();
@@ -61,38 +64,44 @@ pub fn find(trace: &Instructions) -> Option<HotLoop> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use iced_x86::{Decoder, DecoderOptions};
 
-    /// Decodes `code` at 0 and gives each instruction its count.
-    fn trace(code: &[u8], counts: &[u64]) -> Instructions {
-        let decoded = Decoder::with_ip(64, code, 0x1000, DecoderOptions::NONE).into_iter().collect::<Vec<_>>();
-        assert_eq!(decoded.len(), counts.len());
-        decoded
-            .into_iter()
-            .zip(counts)
-            .map(|(instruction, &count)| (instruction.ip(), Executed { instruction, count, repeats: 0, code_bytes: 0 }))
-            .collect()
+    #[derive(Clone, Copy, Debug)]
+    struct Jump(Option<u64>);
+
+    impl Instruction for Jump {
+        fn jump(&self) -> Option<u64> {
+            self.0
+        }
+    }
+
+    /// Instructions four bytes apart from 0x1000 on: where each jumps, as the index of an instruction, and its count.
+    fn trace(code: &[(Option<u64>, u64)]) -> Trace<Jump> {
+        let at = |i: u64| 0x1000 + 4 * i;
+        let executed = |&(to, count): &(Option<u64>, u64)| Executed {
+            instruction: Jump(to.map(at)),
+            count,
+            repeats: 0,
+            code_bytes: 0,
+        };
+        code.iter().enumerate().map(|(i, instruction)| (at(i as u64), executed(instruction))).collect()
     }
 
     #[test]
     fn the_inner_loop_is_found_inside_the_outer() {
-        // 0: inc rax; 3: inc rcx; 6: jne 3; 8: jne 0; a: ret
-        let code = [0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0x75, 0xfb, 0x75, 0xf6, 0xc3];
-        let hot = find(&trace(&code, &[10, 1000, 1000, 10, 1])).expect("a loop");
+        let hot = find(&trace(&[(None, 10), (None, 1000), (Some(1), 1000), (Some(0), 10), (None, 1)])).expect("a loop");
         assert_eq!((hot.passes, hot.instructions, hot.pass.len()), (1000, 2000, 2));
-        assert_eq!(hot.pass[0].instruction.ip(), 0x1003);
+        assert_eq!(hot.pass[1].instruction.0, Some(0x1004));
     }
 
     #[test]
     fn straight_code_has_no_loop() {
-        assert!(find(&trace(&[0x48, 0xff, 0xc0, 0xc3], &[1, 1])).is_none());
+        assert!(find(&trace(&[(None, 1), (None, 1)])).is_none());
     }
 
     #[test]
     fn a_path_that_few_passes_take_is_left_out() {
-        // 0: inc rax; 3: jne 8; 5: inc rcx; 8: jne 0; a: ret
-        let code = [0x48, 0xff, 0xc0, 0x75, 0x03, 0x48, 0xff, 0xc1, 0x75, 0xf6, 0xc3];
-        let hot = find(&trace(&code, &[100, 100, 3, 100, 1])).expect("a loop");
+        let code = [(None, 100), (Some(3), 100), (None, 3), (Some(0), 100), (None, 1)];
+        let hot = find(&trace(&code)).expect("a loop");
         assert_eq!((hot.passes, hot.instructions, hot.pass.len()), (100, 303, 3));
     }
 }
