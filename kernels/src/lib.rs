@@ -64,9 +64,10 @@
 //! [`parallel::Team`] shares the rows of a product among threads. Batches go through [`Kernel::gemm_i8`], scales of
 //! groups through [`Kernel::gemv_groups`].
 //!
-//! **What comes with it**: `half` (f16 scales, with `bytemuck`), `thiserror`, and on Linux `rustix` (huge pages); these
-//! are all that it depends on. No allocator, no logger, no runtime, no thread that the caller did not start, no file,
-//! no clock, no environment variable but the mask of [`CpuFeatures::detect`].
+//! **What comes with it**: `half` (f16 scales; it brings `bytemuck`, `zerocopy` and `cfg-if`), `thiserror`, and on
+//! Linux `rustix` (huge pages; it brings `bitflags` and `linux-raw-sys`). That is all. No allocator, no logger, no
+//! runtime, no thread that the caller did not start, no file, no clock, no environment variable but the mask of
+//! [`CpuFeatures::detect`].
 //!
 //! **Versions** follow semver from the first published one on. A minor version may add kernels and layouts, change
 //! which one is fastest, and change the bytes of a packed matrix, which are for the process that packed them and not
