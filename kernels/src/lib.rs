@@ -43,9 +43,9 @@
 //! let mut x = QuantizedActivations::new(k);
 //! x.quantize(F32Ops::select(cpu), &vec![1.0; k])?;
 //! let mut y = vec![0i32; rows];
-//! let runs_here = |family| registry::KERNELS.iter().filter(move |d| d.family() == family);
+//! let exact = registry::KERNELS.iter().filter(|d| d.family() == Family::W2A8);
 //! let mut best: Option<(std::time::Duration, Kernel, PackedWeights)> = None;
-//! for kernel in runs_here(Family::W2A8).filter_map(|d| Kernel::new(d, cpu).ok()) {
+//! for kernel in exact.filter_map(|d| Kernel::new(d, cpu).ok()) {
 //!     let weights = PackedWeights::pack(kernel.descriptor().layout, Codes::ternary(rows, k, &codes, 0.5))?;
 //!     let start = std::time::Instant::now();
 //!     (0..8).try_for_each(|_| kernel.gemv_i8(&weights, 0..rows, &x, &mut y))?;
@@ -55,7 +55,7 @@
 //! }
 //! let (_, kernel, weights) = best.expect("scalar-i8 runs everywhere");
 //! kernel.gemv_i8(&weights, 0..rows, &x, &mut y)?;
-//! let scale = weights.tensor_scale().unwrap() * x.scale(); // of the weights, and of the activations
+//! let scale = weights.tensor_scale().unwrap() / x.scale(); // activations are about values / scale
 //! let product: Vec<f32> = y.iter().map(|&sum| sum as f32 * scale).collect();
 //! assert!((product[0] + 0.5).abs() < 1e-6, "{} weights: one -1 more than +1", kernel.id());
 //! # Ok::<(), kernels::KernelError>(())
@@ -64,13 +64,14 @@
 //! [`parallel::Team`] shares the rows of a product among threads. Batches go through [`Kernel::gemm_i8`], scales of
 //! groups through [`Kernel::gemv_groups`].
 //!
-//! **What comes with it**: `half` (f16 scales, with `bytemuck`), `thiserror`, and on Linux `rustix` (huge pages); these
-//! are all that it depends on. No allocator, no logger, no runtime, no thread that the caller did not start, no file,
-//! no clock, no environment variable but the mask of [`CpuFeatures::detect`].
+//! **What comes with it**: `half` (f16 scales; it brings `bytemuck`, `zerocopy` and `cfg-if`), `thiserror`, and on
+//! Linux `rustix` (huge pages; it brings `bitflags` and `linux-raw-sys`). That is all. No allocator, no logger, no
+//! runtime, no thread that the caller did not start, no file, no clock, no environment variable but the mask of
+//! [`CpuFeatures::detect`].
 //!
-//! **Versions** follow semver from the first published one on. A minor version may add kernels and layouts, change which
-//! one is fastest, and change the bytes of a packed matrix, which are for the process that packed them and not for a
-//! file. It may not change the results of a kernel of int8 activations, which are exact, nor an id.
+//! **Versions** follow semver from the first published one on. A minor version may add kernels and layouts, change
+//! which one is fastest, and change the bytes of a packed matrix, which are for the process that packed them and not
+//! for a file. It may not change the results of a kernel of int8 activations, which are exact, nor an id.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;

@@ -336,7 +336,8 @@ fn micro_is_the_first_half() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let own = ["list", "verify", "compare", "micro", "count", "limits", "generate", "perplexity", "report", "gate"];
+    let own =
+        ["list", "verify", "compare", "micro", "count", "limits", "doctor", "generate", "perplexity", "report", "gate"];
     for command in own.into_iter().chain(["model inspect", "model synth", "model convert", "baseline save"]) {
         let output = succeeds(run(&format!("{command} --help")));
         let help = stdout(&output);
