@@ -151,7 +151,7 @@ SLURM = [{"name": "short", "access": ["--partition=short"]}]
 SITE
 
 export TRITBENCH_FLEET_SITE=$D/site.py TRITBENCH_FLEET_RESULTS=$D/results
-(cd "$D/work" && exec "$reframe" -C "$here/settings.py" --system slurm -c "$here/fleet.py" --distribute=all \
+(cd "$D/work" && TMPDIR=$D/work exec "$reframe" -C "$here/settings.py" --system slurm -c "$here/fleet.py" --distribute=all \
     --prefix "$D/work" --report-file "$D/work/report.json" -r) >"$D/work/reframe.txt" 2>&1 &
 reframe_pid=$!
 

@@ -106,7 +106,7 @@ fn a_run_holds_its_rule() {
     let said = stderr(&output);
     assert!(said.contains("known answers are those of one scale a token; they are not checked"), "{said}");
     let receipt = read_json(format!("{out}/receipt.json"));
-    assert_eq!(text(&receipt, "schema_version"), "1.8.0");
+    assert_eq!(text(&receipt, "schema_version"), "1.9.0");
     let cell = grouped(&receipt);
     assert_eq!((&cell["activations"], &cell["weight_group"]), (&"32".into(), &128.into()));
     for part in ["generation", "perplexity"] {

@@ -1,5 +1,5 @@
-//! A thousand receipts made by varying a real one: every edited one is named, copies count once, and what cannot be read
-//! takes nothing with it.
+//! A thousand receipts made by varying a real one: every edited one is named, copies count once, and what cannot be
+//! read takes nothing with it.
 
 use crate::common::*;
 use receipt::Receipt;
