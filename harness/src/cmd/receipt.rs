@@ -20,9 +20,11 @@ use std::path::{Path, PathBuf};
 #[derive(Subcommand, Debug)]
 pub enum ReceiptCommand {
     /// Recompute every figure and verdict from the raw rounds and compare digests; exit 1 names the first that differs
-    #[command(after_help = "Examples: tritbench receipt verify reports/runs/A, tritbench receipt verify fleet")]
+    #[command(
+        after_help = "Examples:\n  tritbench receipt verify reports/runs/A\n  tritbench receipt verify fleet-results"
+    )]
     Verify {
-        /// Run folder or receipt file, or a folder that is searched for receipts: a row each, exit 1 if one does not hold
+        /// Run folder or receipt file; or a folder that is searched for receipts, with a row for each
         #[arg(value_name = "RUN_DIR|RECEIPT|DIR")]
         receipt: PathBuf,
         /// Print JSON

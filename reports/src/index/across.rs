@@ -7,7 +7,7 @@ use super::times::{anchor, over_time, ratio, share};
 use crate::chart::{self, Chart, OneMachine};
 use crate::document::{Block, Cell, Column, Row, Section, Table, Value};
 use crate::history::{Group, Point, Question};
-use receipt::figures;
+use receipt::{Operation, figures};
 
 const NOTE: &str = "A table is one question: cell, partner, scenario and setting are the same in all of its rows, the \
                     machines are not. A share is of the limit that the machine's own run measured, a ratio is over \
@@ -120,8 +120,10 @@ fn table(i: usize, places: &[Place<'_>]) -> Table {
 /// The shares of a kernel on all machines, for the question that most of them answer.
 fn picture(kernel: &str, places: Vec<&Place<'_>>) -> Option<Chart> {
     let known: Vec<&Place<'_>> = places.into_iter().filter(|place| place.figure.share.is_some()).collect();
-    // They are in the order of questions, and of those the first with most machines.
-    let most = known.chunk_by(|a, b| a.question() == b.question()).rev().max_by_key(|places| places.len())?;
+    // Of questions with equally many machines one matrix times one vector, and of those the first.
+    let is_gemv = |places: &[&Place<'_>]| places[0].figure.question.title.starts_with(Operation::Gemv.name());
+    let by_question = known.chunk_by(|a, b| a.question() == b.question()).rev();
+    let most = by_question.max_by_key(|places| (places.len(), is_gemv(places)))?;
     if most.len() < 2 {
         return None;
     }

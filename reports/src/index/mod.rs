@@ -27,13 +27,13 @@ use serde::Serialize;
 pub const INDEX_FILE: &str = "index.html";
 /// Most rows of a table in the terminal's summary, and most runs of the picture; the page has all.
 const RUNS: usize = 20;
-const RULE: &str = "Every receipt was rechecked before anything of it was shown: what does not hold is listed and counts \
-                    nowhere. A machine is what it says about itself: CPU family, model and stepping, CPUs, caches, \
-                    memory in GiB, hypervisor; its name is not asked. Every ratio here is a paired one: partner and \
-                    kernel took turns inside one run. Lines join only runs that say the same about machine, threads, \
-                    feature mask and scenario. The grey band of a small line is the smallest difference that counts \
-                    in its runs, around their median: what stays inside it is no change. A gap is a run without that \
-                    kernel.";
+const RULE: &str = "Every receipt was rechecked before anything of it was shown: what does not hold is listed and \
+                    counts nowhere. A machine is what it says about itself: CPU family, model and stepping, CPUs, \
+                    caches, memory in GiB, hypervisor; its name is not asked. Every ratio here is a paired one: \
+                    partner and kernel took turns inside one run. Lines join only runs that say the same about \
+                    machine, threads, feature mask and scenario. The grey band of a small line is the smallest \
+                    difference that counts in its runs, around their median: what stays inside it is no change. A \
+                    gap is a run without that kernel.";
 
 /// A folder that is no run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -8,10 +8,10 @@ use crate::history::{Group, Point};
 use crate::words::count;
 use receipt::figures::percent;
 
-const NOTE: &str = "A row is a kernel in one cell: the median over the runs of one build, scenario and setting of their \
-                    median times, and the standard deviation between these runs. The ratio is the newest run's, with \
-                    its direction; below it in how many runs the direction is the same. The line over time joins the \
-                    runs of all builds.";
+const NOTE: &str = "A row is a kernel in one cell: the median over the runs of one build, scenario and setting of \
+                    their median times, and the standard deviation between these runs. The ratio is the newest \
+                    run's, with its direction; below it in how many runs the direction is the same. The line over \
+                    time joins the runs of all builds.";
 
 /// Id of a machine's place on the page.
 pub fn anchor(point: &Point) -> String {

@@ -10,9 +10,10 @@
 //! (2-5% on shared machines) or single pairs (1-3%) would hide every slowdown below twice that, however many samples
 //! there are.
 
-use super::stats::{median, quantile, sign_test_interval};
+use super::stats::{median, median_of, quantile, sign_test_interval};
 use crate::random::SplitMix64;
 use crate::record::{Outcome, Rule, Verdict};
+use std::cell::RefCell;
 
 /// Numbers of rounds at which a comparison inside one process is looked at.
 pub const ROUND_LOOKS: [usize; 5] = [50, 100, 200, 400, 800];
@@ -204,16 +205,34 @@ fn conclude(rule: &Rule, evidence: &Evidence, partner: &str) -> (Verdict, bool) 
     (verdict, stands)
 }
 
+thread_local! {
+    /// The A/A parts that were resampled last, as bits, and their noise: all comparisons of a cell have the same.
+    static LAST: RefCell<(Vec<u64>, f64)> = const { RefCell::new((Vec::new(), 0.0)) };
+}
+
 /// 95th percentile of |median| over resamples of the A/A parts (Efron's bootstrap, with a fixed seed so that it can be
 /// recomputed).
 fn noise_of_median(parts: &[f64]) -> f64 {
+    LAST.with_borrow_mut(|(last, noise)| {
+        if !last.iter().copied().eq(parts.iter().map(|part| part.to_bits())) {
+            (*last, *noise) = (parts.iter().map(|part| part.to_bits()).collect(), resampled(parts));
+        }
+        *noise
+    })
+}
+
+fn resampled(parts: &[f64]) -> f64 {
     const RESAMPLES: usize = 999;
     let Ok(n) = u32::try_from(parts.len()) else { return f64::INFINITY };
     if n == 0 {
         return 0.0;
     }
     let mut random = SplitMix64::new(0x0b00_7574_2a9d);
-    let mut resample = || median(&(0..n).map(|_| parts[random.below(n) as usize]).collect::<Vec<_>>()).abs();
+    let mut sample = vec![0.0; parts.len()];
+    let mut resample = || {
+        sample.fill_with(|| parts[random.below(n) as usize]);
+        median_of(&mut sample).abs()
+    };
     quantile(&(0..RESAMPLES).map(|_| resample()).collect::<Vec<_>>(), 0.95)
 }
 

@@ -5,7 +5,11 @@ pub const CONFIDENCE: f64 = 0.99;
 
 /// Median of the values; 0 where there are none.
 pub fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
+    median_of(&mut values.to_vec())
+}
+
+/// The same, of values whose order need not last.
+pub fn median_of(values: &mut [f64]) -> f64 {
     let n = values.len();
     if n == 0 {
         return 0.0;
