@@ -47,6 +47,43 @@ pub(crate) fn load(bytes: &[u8; 16]) -> uint8x16_t {
     unsafe { vld1q_u8(bytes.as_ptr()) }
 }
 
+/// The four codes of each byte, each at the bottom of a byte of its own: six operations.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn planes(codes: uint8x16_t) -> [int8x16_t; 4] {
+    let three = vdupq_n_u8(3);
+    [
+        vreinterpretq_s8_u8(vandq_u8(codes, three)),
+        vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8::<2>(codes), three)),
+        vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8::<4>(codes), three)),
+        vreinterpretq_s8_u8(vshrq_n_u8::<6>(codes)),
+    ]
+}
+
+/// The codes of plane `P` of each byte, `4^P` times too large for planes 1 and 2, which stay in place: one operation.
+/// In place plane 3 would be a negative byte: it is shifted down.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn plane_in_place<const P: u32>(codes: uint8x16_t) -> int8x16_t {
+    vreinterpretq_s8_u8(match P {
+        0 => vandq_u8(codes, vdupq_n_u8(0x03)),
+        1 => vandq_u8(codes, vdupq_n_u8(0x0C)),
+        2 => vandq_u8(codes, vdupq_n_u8(0x30)),
+        _ => vshrq_n_u8::<6>(codes),
+    })
+}
+
+/// Sums of products with [`plane_in_place`] as they should be: what is shifted out is zeros.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn undo_in_place<const P: u32>(sums: int32x4_t) -> int32x4_t {
+    match P {
+        1 => vshrq_n_s32::<2>(sums),
+        2 => vshrq_n_s32::<4>(sums),
+        _ => sums,
+    }
+}
+
 /// Sixteen activations.
 #[inline]
 #[target_feature(enable = "neon")]

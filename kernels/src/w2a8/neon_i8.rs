@@ -11,7 +11,7 @@
 //! A product is at most 3 * 128 = 384 in magnitude, and a lane of int16 takes one of each plane a step: 16 steps of 4
 //! are 64 * 384 = 24,576, below 32,767.
 
-use crate::aarch64::dot::{load, load_x, store_4};
+use crate::aarch64::dot::{load, load_x, planes, store_4};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvI8, KernelDescriptor};
 use crate::layouts::vnni16;
@@ -67,15 +67,8 @@ fn gemv(args: GemvI8<'_>) {
     }
 }
 
-/// The four codes of each byte, each at the bottom of a byte of its own.
-#[inline]
-#[target_feature(enable = "neon")]
-fn planes(codes: uint8x16_t) -> [int8x16_t; 4] {
-    let three = vdupq_n_u8(3);
-    [
-        vreinterpretq_s8_u8(vandq_u8(codes, three)),
-        vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8::<2>(codes), three)),
-        vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8::<4>(codes), three)),
-        vreinterpretq_s8_u8(vshrq_n_u8::<6>(codes)),
-    ]
+#[cfg(test)]
+#[test]
+fn the_largest_int16_sums_are_exact() {
+    crate::testing::check_largest_sums(&DESCRIPTOR, 16 * (STEPS * 6 + 5), &[[-128; 2], [127; 2]]);
 }

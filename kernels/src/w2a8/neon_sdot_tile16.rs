@@ -19,7 +19,7 @@
 mod gemm;
 
 use crate::MAX_K_I8;
-use crate::aarch64::dot::{load, load_x, sdot, store_4};
+use crate::aarch64::dot::{load, load_x, plane_in_place, sdot, store_4, undo_in_place};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemm, GemvI8, KernelDescriptor};
 use crate::layouts::vnni16;
@@ -41,23 +41,28 @@ const _: () = assert!(3 * 16 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn gemv(args: GemvI8<'_>) {
     let steps_x = args.x.as_chunks::<16>().0;
-    let (mask0, mask1, mask2) = (vdupq_n_u8(0x03), vdupq_n_u8(0x0C), vdupq_n_u8(0x30));
     for (y, panel) in args.y.chunks_mut(16).zip(args.codes.chunks_exact(args.panel_bytes)) {
         let mut sums = [[vdupq_n_s32(0); 4]; 4];
         for (step, x) in panel.as_chunks::<64>().0.iter().zip(steps_x) {
             let x = load_x(x);
             for (codes, sums) in step.as_chunks::<16>().0.iter().zip(&mut sums) {
                 let codes = load(codes);
-                sums[0] = sdot::<0>(sums[0], vreinterpretq_s8_u8(vandq_u8(codes, mask0)), x);
-                sums[1] = sdot::<1>(sums[1], vreinterpretq_s8_u8(vandq_u8(codes, mask1)), x);
-                sums[2] = sdot::<2>(sums[2], vreinterpretq_s8_u8(vandq_u8(codes, mask2)), x);
-                sums[3] = sdot::<3>(sums[3], vreinterpretq_s8_u8(vshrq_n_u8::<6>(codes)), x);
+                sums[0] = sdot::<0>(sums[0], plane_in_place::<0>(codes), x);
+                sums[1] = sdot::<1>(sums[1], plane_in_place::<1>(codes), x);
+                sums[2] = sdot::<2>(sums[2], plane_in_place::<2>(codes), x);
+                sums[3] = sdot::<3>(sums[3], plane_in_place::<3>(codes), x);
             }
         }
         for (y, [s0, s1, s2, s3]) in y.chunks_mut(4).zip(sums) {
-            let low = vaddq_s32(s0, vshrq_n_s32::<2>(s1));
-            let all = vaddq_s32(low, vaddq_s32(vshrq_n_s32::<4>(s2), s3));
+            let low = vaddq_s32(s0, undo_in_place::<1>(s1));
+            let all = vaddq_s32(low, vaddq_s32(undo_in_place::<2>(s2), s3));
             store_4(y, vsubq_s32(all, vdupq_n_s32(args.x_sum)));
         }
     }
+}
+
+#[cfg(test)]
+#[test]
+fn the_largest_int32_sums_are_exact() {
+    crate::testing::check_largest_sums(&DESCRIPTOR, 16 * 101, &[[-128; 2], [127; 2]]);
 }

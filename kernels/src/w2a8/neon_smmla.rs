@@ -10,7 +10,7 @@
 
 mod tokens;
 
-use crate::aarch64::dot::{load, smmla};
+use crate::aarch64::dot::{load, load_x, planes, smmla};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemm, GemmI8, KernelDescriptor};
 use crate::layouts::vnni16;
@@ -62,7 +62,7 @@ fn tile<const P: usize>(args: &mut GemmI8<'_, '_>, first: usize, pairs: &[i8]) {
                     let rows = rows(load(&registers[2 * half + r]));
                     for t in 0..P {
                         for k in 0..2 {
-                            let x = crate::aarch64::dot::load_x(&x[k][t]);
+                            let x = load_x(&x[k][t]);
                             sums[2 * r][t] = smmla(sums[2 * r][t], rows[0][k], x);
                             sums[2 * r + 1][t] = smmla(sums[2 * r + 1][t], rows[1][k], x);
                         }
@@ -93,13 +93,17 @@ fn tile<const P: usize>(args: &mut GemmI8<'_, '_>, first: usize, pairs: &[i8]) {
 #[inline]
 #[target_feature(enable = "neon")]
 fn rows(codes: uint8x16_t) -> [[int8x16_t; 2]; 2] {
-    let three = vdupq_n_u8(3);
-    let p0 = vreinterpretq_s32_u8(vandq_u8(codes, three));
-    let p1 = vreinterpretq_s32_u8(vandq_u8(vshrq_n_u8::<2>(codes), three));
-    let p2 = vreinterpretq_s32_u8(vandq_u8(vshrq_n_u8::<4>(codes), three));
-    let p3 = vreinterpretq_s32_u8(vshrq_n_u8::<6>(codes));
+    let [p0, p1, p2, p3] = planes(codes);
+    let (p0, p1) = (vreinterpretq_s32_s8(p0), vreinterpretq_s32_s8(p1));
+    let (p2, p3) = (vreinterpretq_s32_s8(p2), vreinterpretq_s32_s8(p3));
     [
         [vreinterpretq_s8_s32(vzip1q_s32(p0, p1)), vreinterpretq_s8_s32(vzip1q_s32(p2, p3))],
         [vreinterpretq_s8_s32(vzip2q_s32(p0, p1)), vreinterpretq_s8_s32(vzip2q_s32(p2, p3))],
     ]
+}
+
+#[cfg(test)]
+#[test]
+fn the_largest_int32_sums_are_exact() {
+    crate::testing::check_largest_sums(&DESCRIPTOR, 16 * 101, &[[-128; 2], [127; 2]]);
 }

@@ -10,10 +10,12 @@
 //! Sum p of a unit is 4^p times the exact sum for planes 1 and 2, which stay in place: within 16 * 3 * 128 * 128, so
 //! that a shift drops only zeros. Exact sums are below 2^24: f32 holds them.
 
+mod gemm;
+
 use crate::K_SLACK;
-use crate::aarch64::dot::{fcvtl, load, load_x, sdot, store_4_f32};
+use crate::aarch64::dot::{fcvtl, load, load_x, plane_in_place, sdot, store_4_f32, undo_in_place};
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemvGroups, KernelDescriptor};
+use crate::descriptor::{Gemm, GemvGroups, KernelDescriptor};
 use crate::layouts::planes16::{self, LINE, SCALE_BYTES, super_k};
 use std::arch::aarch64::*;
 
@@ -22,6 +24,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     isa: "neon",
     requires: CpuFeatures::ASIMD.with(CpuFeatures::ASIMDDP),
     tile: (16, 1),
+    gemm: Some(Gemm::Groups(gemm::gemm)),
     builds_on: Some("scalar-groups"),
     summary: "sixteen rows interleaved, planes that are groups or parts of them: sdot by element, fmla where units end",
     ..KernelDescriptor::w2ga8(&planes16::LAYOUT, gemv)
@@ -72,7 +75,6 @@ fn gemv(mut args: GemvGroups<'_>) {
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn add(lines: &[u8], x: &[i8], first: usize) -> [Rows; 4] {
-    let (mask0, mask1, mask2) = (vdupq_n_u8(0x03), vdupq_n_u8(0x0C), vdupq_n_u8(0x30));
     let plane = x.len() / 4;
     let mut sums = [[vdupq_n_s32(0); 4]; 4];
     let planes = [0, 1, 2, 3].map(|p| x[p * plane + 4 * first..].as_chunks::<16>().0);
@@ -83,10 +85,10 @@ fn add(lines: &[u8], x: &[i8], first: usize) -> [Rows; 4] {
             ($l:literal) => {
                 for q in 0..4 {
                     let codes = load(&registers[4 * $l + q]);
-                    sums[0][q] = sdot::<$l>(sums[0][q], vreinterpretq_s8_u8(vandq_u8(codes, mask0)), x[0]);
-                    sums[1][q] = sdot::<$l>(sums[1][q], vreinterpretq_s8_u8(vandq_u8(codes, mask1)), x[1]);
-                    sums[2][q] = sdot::<$l>(sums[2][q], vreinterpretq_s8_u8(vandq_u8(codes, mask2)), x[2]);
-                    sums[3][q] = sdot::<$l>(sums[3][q], vreinterpretq_s8_u8(vshrq_n_u8::<6>(codes)), x[3]);
+                    sums[0][q] = sdot::<$l>(sums[0][q], plane_in_place::<0>(codes), x[0]);
+                    sums[1][q] = sdot::<$l>(sums[1][q], plane_in_place::<1>(codes), x[1]);
+                    sums[2][q] = sdot::<$l>(sums[2][q], plane_in_place::<2>(codes), x[2]);
+                    sums[3][q] = sdot::<$l>(sums[3][q], plane_in_place::<3>(codes), x[3]);
                 }
             };
         }
@@ -96,8 +98,8 @@ fn add(lines: &[u8], x: &[i8], first: usize) -> [Rows; 4] {
         line!(3);
     }
     for q in 0..4 {
-        sums[1][q] = vshrq_n_s32::<2>(sums[1][q]);
-        sums[2][q] = vshrq_n_s32::<4>(sums[2][q]);
+        sums[1][q] = undo_in_place::<1>(sums[1][q]);
+        sums[2][q] = undo_in_place::<2>(sums[2][q]);
     }
     sums
 }

@@ -6,7 +6,7 @@
 //!
 //! Exact: a lane adds products of a code (at most 3) and an int8, without saturation.
 
-use crate::aarch64::dot::{load, load_x, sdot, store_4};
+use crate::aarch64::dot::{load, load_x, planes, sdot, store_4};
 use crate::descriptor::GemmI8;
 use std::arch::aarch64::*;
 
@@ -34,7 +34,6 @@ pub(super) fn gemm(mut args: GemmI8<'_, '_>) {
 fn tile<const T: usize>(args: &mut GemmI8<'_, '_>, first: usize) {
     let x: [&[[i8; 16]]; T] = std::array::from_fn(|t| args.x[first + t].padded().as_chunks::<16>().0);
     let of = &args.x[first..first + T];
-    let three = vdupq_n_u8(3);
     for (p, panel) in args.codes.chunks_exact(args.panel_bytes).enumerate() {
         let mut sums = [[vdupq_n_s32(0); T]; 4];
         for (k, step) in panel.as_chunks::<64>().0.iter().enumerate() {
@@ -43,11 +42,7 @@ fn tile<const T: usize>(args: &mut GemmI8<'_, '_>, first: usize) {
                 at[t] = load_x(&x[t][k]);
             }
             for (codes, sums) in step.as_chunks::<16>().0.iter().zip(&mut sums) {
-                let codes = load(codes);
-                let p0 = vreinterpretq_s8_u8(vandq_u8(codes, three));
-                let p1 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8::<2>(codes), three));
-                let p2 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8::<4>(codes), three));
-                let p3 = vreinterpretq_s8_u8(vshrq_n_u8::<6>(codes));
+                let [p0, p1, p2, p3] = planes(load(codes));
                 for t in 0..T {
                     sums[t] = sdot::<0>(sums[t], p0, at[t]);
                     sums[t] = sdot::<1>(sums[t], p1, at[t]);
