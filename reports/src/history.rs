@@ -308,8 +308,11 @@ mod tests {
     #[test]
     fn another_partner_is_another_line() {
         let points = [
-            at("2026-02-01T00:00:00Z", |_| {}),
-            at("2026-02-02T00:00:00Z", |r| r.micro.iter_mut().for_each(|c| c.summaries[0].kernel = "other".into())),
+            at("2026-02-01T00:00:00Z", |r| r.generation = None),
+            at("2026-02-02T00:00:00Z", |r| {
+                r.generation = None;
+                r.micro.iter_mut().for_each(|c| c.summaries[0].kernel = "other".into());
+            }),
         ];
         assert!(
             groups(&points)[0].panels.iter().all(|p| p.lines.iter().all(|l| l.values.iter().flatten().count() == 1))

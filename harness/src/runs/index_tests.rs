@@ -177,13 +177,16 @@ fn the_same_folder_gives_the_same_bytes_and_a_page_elsewhere_links_back() {
 fn hostile_names_and_receipts_stay_text() {
     let dir = tempfile::tempdir().unwrap();
     let name = "javascript:alert(1)\"<b>#?%";
-    for (i, folder) in [name, "other"].into_iter().enumerate() {
-        let mut receipt = fixture::hostile();
+    // One that counts, and one that does not.
+    for (i, (folder, receipt)) in [(name, fixture::complete()), ("other", fixture::hostile())].into_iter().enumerate() {
+        let mut receipt = receipt;
         receipt.timestamp = format!("2026-02-0{}T00:00:00Z", i + 1);
         receipt.scenario.name = "<script>alert(1)</script>".into();
         write_receipt(&receipt, &dir.path().join(folder)).unwrap();
     }
-    let (_, page) = page(dir.path());
+    let (index, page) = page(dir.path());
+    let standing: Vec<Standing> = index.checked.iter().map(|row| row.standing).collect();
+    assert_eq!(standing, [Standing::Holds, Standing::Fails], "{:?}", index.checked);
     assert_eq!(page.matches("<script").count(), 1, "only our own");
     assert!(!page.contains("href=\"javascript:") && !page.contains("<b>#"));
     assert!(page.contains("href=\"javascript%3Aalert%281%29%22%3Cb%3E%23%3F%25/receipt.json\""));

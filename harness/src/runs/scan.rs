@@ -104,7 +104,7 @@ impl Walk<'_> {
             Ok(real) => real,
             Err(e) => return self.cannot_read(folder, &e),
         };
-        if self.above.contains(&real) {
+        if self.above.iter().any(|above| above.starts_with(&real)) {
             self.unseen(folder, Standing::Loop, "leads back to a folder above it".into());
             return false;
         }
