@@ -40,7 +40,9 @@ fn text(name: &str, model: &Model, tokens: usize) {
             let decoder = Decoder::of(model, weights, Arc::clone(&head)).features(CpuFeatures::detect());
             let mut decoder = decoder.context(prompt.len() + tokens).build().expect("fits");
             let (mut ids, mut logits) = (prompt.clone(), Vec::new());
-            decoder.forward(&prompt).expect("fits");
+            for ids in prompt.chunks(decoder.batch()) {
+                decoder.forward(ids).expect("fits");
+            }
             for _ in 0..tokens {
                 let next = decoder.logits().expect("finite");
                 logits.extend_from_slice(next);
