@@ -28,7 +28,10 @@ fn text(name: &str, model: &Model, tokens: usize) {
     let needs = model.needs(&mut Team::single()).expect("sound");
     let here = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
     let able = here.filter(|k| k.descriptor().exact() && k.descriptor().can_run(needs).is_ok());
-    let kernels: Vec<Kernel> = able.collect();
+    let mut kernels: Vec<Kernel> = able.collect();
+    // Kernels with scales of groups round a matrix's one scale elsewhere: a family gives one answer.
+    let family = kernels.first().expect("a portable kernel runs everywhere").descriptor().family();
+    kernels.retain(|kernel| kernel.descriptor().family() == family);
     for format in HeadFormat::ALL {
         // The portable head: f16 heads with vectors add in another order.
         let head = Arc::new(model.head(format, CpuFeatures::NONE, &mut Team::single()).expect("finite").into());
