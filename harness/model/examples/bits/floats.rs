@@ -1,6 +1,6 @@
 //! The operations on floats: ordinary numbers, ties, denormals, infinities and NaN, at every level of this CPU.
 
-use crate::{all_alike, bytes_of};
+use crate::alike::{all_alike, bytes_of};
 use kernels::random::SplitMix64;
 use kernels::{ActivationRule, CachedHead, CpuFeatures, F32Ops, Norm, QuantizedActivations, Queries};
 

@@ -1,7 +1,7 @@
 //! Products of every exact kernel that runs here: each operation, shape, group and rule once, and all kernels must give
 //! the same.
 
-use crate::{all_alike, bytes_of};
+use crate::alike::{all_alike, bytes_of};
 use kernels::parallel::{Columns, Team};
 use kernels::random::SplitMix64;
 use kernels::{

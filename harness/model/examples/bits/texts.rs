@@ -1,6 +1,6 @@
 //! Ids and logits of whole texts, of models of each kind, with every exact kernel that can multiply their weights.
 
-use crate::{bytes_of, line};
+use crate::alike::{bytes_of, line};
 use kernels::parallel::Team;
 use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, registry};
 use model::decoder::Decoder;
