@@ -1,6 +1,6 @@
 //! The operations on floats: ordinary numbers, ties, denormals, infinities and NaN, at every level of this CPU.
 
-use crate::{bytes_of, line};
+use crate::alike::{all_alike, bytes_of};
 use kernels::random::SplitMix64;
 use kernels::{ActivationRule, CachedHead, CpuFeatures, F32Ops, Norm, QuantizedActivations, Queries};
 
@@ -109,13 +109,8 @@ pub fn print() {
     let levels = F32Ops::all(CpuFeatures::detect());
     for (name, a, b) in vectors() {
         for (operation, give) in OPERATIONS {
-            let given: Vec<Vec<u8>> = levels.iter().map(|&ops| bytes_of(&give(ops, &a, &b))).collect();
-            let what = format!("{operation} of {name}");
-            if given.iter().any(|bytes| bytes != &given[0]) {
-                eprintln!("{what}: levels of this CPU give other bits");
-                std::process::exit(1);
-            }
-            line(&what, &given[0], levels[levels.len() - 1].id());
+            let given = |&ops: &F32Ops| (ops.id(), bytes_of(&give(ops, &a, &b)));
+            all_alike(&format!("{operation} of {name}"), &levels.iter().map(given).collect::<Vec<_>>());
         }
     }
     attention(&levels);
@@ -128,11 +123,12 @@ fn attention(levels: &[F32Ops]) {
     let cached = |random: &mut SplitMix64| (0..head_dim * positions).map(|_| random.below(0x7C00) as u16).collect();
     let (keys, values): (Vec<u16>, Vec<u16>) = (cached(&mut random), cached(&mut random));
     let q = random.signed_units(2 * head_dim);
-    for &ops in levels {
+    let attended = |&ops: &F32Ops| {
         let (mut scores, mut out) = (vec![0.0; 2 * positions], vec![0.0; 2 * head_dim]);
         let cache = CachedHead { keys: &keys, values: &values, stride: head_dim };
         let queries = Queries { q: &q, head_dim, factor: 1e-6, scores: &mut scores, out: &mut out };
         ops.attend(&mut [queries], cache);
-        line("attention", &bytes_of(&out), ops.id());
-    }
+        (ops.id(), bytes_of(&out))
+    };
+    all_alike("attention", &levels.iter().map(attended).collect::<Vec<_>>());
 }

@@ -4,23 +4,10 @@
 //! `cargo run -p model --example bits`; `ci/arm.sh` compares the lines of two architectures. What is said of a line
 //! beyond its hash (which kernels gave it) stands behind `# `.
 
+mod alike;
 mod floats;
 mod products;
 mod texts;
-
-use model::hash::sha256_hex;
-
-/// A line of the output.
-fn line(what: &str, bytes: &[u8], by: &str) {
-    println!("{what} {} # {by}", &sha256_hex(bytes)[..32]);
-}
-
-/// Bytes of floats. IEEE 754 leaves sign and payload of a NaN to the machine (x86 makes negative ones, Arm positive
-/// ones): each is the same here.
-fn bytes_of(floats: &[f32]) -> Vec<u8> {
-    let one = |x: &f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
-    floats.iter().flat_map(|x| one(x).to_le_bytes()).collect()
-}
 
 fn main() {
     products::print();

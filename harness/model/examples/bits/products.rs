@@ -1,7 +1,7 @@
 //! Products of every exact kernel that runs here: each operation, shape, group and rule once, and all kernels must give
 //! the same.
 
-use crate::{bytes_of, line};
+use crate::alike::{all_alike, bytes_of};
 use kernels::parallel::{Columns, Team};
 use kernels::random::SplitMix64;
 use kernels::{
@@ -128,15 +128,4 @@ fn heads() {
         }
         all_alike(&format!("head {}", format.name()), &given);
     }
-}
-
-/// A line of what several gave, which must be the same.
-fn all_alike(what: &str, given: &[(&str, Vec<u8>)]) {
-    let (first_id, first) = &given[0];
-    if let Some((id, _)) = given.iter().find(|(_, bytes)| bytes != first) {
-        eprintln!("{what}: {id} and {first_id} give other bits");
-        std::process::exit(1);
-    }
-    let ids: Vec<&str> = given.iter().map(|(id, _)| *id).collect();
-    line(what, first, &ids.join(", "));
 }

@@ -1,6 +1,6 @@
 //! Ids and logits of whole texts, of models of each kind, with every exact kernel that can multiply their weights.
 
-use crate::{bytes_of, line};
+use crate::alike::{bytes_of, line};
 use kernels::parallel::Team;
 use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, registry};
 use model::decoder::Decoder;
@@ -28,7 +28,10 @@ fn text(name: &str, model: &Model, tokens: usize) {
     let needs = model.needs(&mut Team::single()).expect("sound");
     let here = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
     let able = here.filter(|k| k.descriptor().exact() && k.descriptor().can_run(needs).is_ok());
-    let kernels: Vec<Kernel> = able.collect();
+    let mut kernels: Vec<Kernel> = able.collect();
+    // Kernels with scales of groups round a matrix's one scale elsewhere: a family gives one answer.
+    let family = kernels.first().expect("a portable kernel runs everywhere").descriptor().family();
+    kernels.retain(|kernel| kernel.descriptor().family() == family);
     for format in HeadFormat::ALL {
         // The portable head: f16 heads with vectors add in another order.
         let head = Arc::new(model.head(format, CpuFeatures::NONE, &mut Team::single()).expect("finite").into());
@@ -40,7 +43,9 @@ fn text(name: &str, model: &Model, tokens: usize) {
             let decoder = Decoder::of(model, weights, Arc::clone(&head)).features(CpuFeatures::detect());
             let mut decoder = decoder.context(prompt.len() + tokens).build().expect("fits");
             let (mut ids, mut logits) = (prompt.clone(), Vec::new());
-            decoder.forward(&prompt).expect("fits");
+            for ids in prompt.chunks(decoder.batch()) {
+                decoder.forward(ids).expect("fits");
+            }
             for _ in 0..tokens {
                 let next = decoder.logits().expect("finite");
                 logits.extend_from_slice(next);

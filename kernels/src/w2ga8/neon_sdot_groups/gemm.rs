@@ -7,12 +7,14 @@
 //!
 //! Exact: as the gemv, whose sums of planes these are, a piece of a unit at a time.
 
-use super::Rows;
 use crate::K_SLACK;
 use crate::aarch64::dot::{fcvtl, load, load_x, plane_in_place, sdot, store_4_f32, undo_in_place};
 use crate::descriptor::GemmGroups;
 use crate::layouts::planes16::{LINE, SCALE_BYTES, super_bytes, super_k};
 use std::arch::aarch64::*;
+
+/// Of 16 rows, four a register.
+type Rows = [int32x4_t; 4];
 
 /// Tokens of the widest tile.
 const TOKENS: usize = 4;

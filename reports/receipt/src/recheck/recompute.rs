@@ -130,8 +130,8 @@ impl Differences {
                 let missing = b.keys().filter(|key| !a.contains_key(*key));
                 for key in a.keys().chain(missing) {
                     if self.texts || !TEXTS.contains(&key.as_str()) {
-                        let value = |of: &serde_json::Map<String, Value>| of.get(key).cloned().unwrap_or(Value::Null);
-                        self.compare(format!("{pointer}/{key}"), &value(a), &value(b));
+                        let [found, again] = [a, b].map(|fields| fields.get(key).unwrap_or(&Value::Null));
+                        self.compare(format!("{pointer}/{key}"), found, again);
                     }
                 }
             }
