@@ -15,7 +15,9 @@ fn git(folder: &Path, args: &[&str]) -> Output {
     let who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"];
     git.args(who).args(args).current_dir(folder);
     // Hooks of an outer repository tell git where to work.
-    ["GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"].iter().for_each(|name| drop(git.env_remove(name)));
+    for name in ["GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"] {
+        git.env_remove(name);
+    }
     let path = std::env::var("PATH").expect("set");
     git.env("PATH", format!("{}:{path}", folder.parent().expect("a parent").join("bin").display()));
     git.output().expect("git runs")
@@ -52,7 +54,8 @@ fn a_planted_commit_is_found() {
     }
     succeeds(git(&repository, &["bisect", "start", &ids[COMMITS - 1], &ids[0]]));
     let flags = ["--scenario", &scenario, "--kernels", "scalar-i8", "--delta", "20", "--out", &folder.at("run")];
-    let recipe = [&["bisect", "run", "bash", bisect.to_str().expect("UTF-8"), &program()][..], &flags].concat();
+    let good = program();
+    let recipe = [&["bisect", "run", "bash", bisect.to_str().expect("UTF-8"), &good][..], &flags].concat();
     let found = git(&repository, &recipe);
     let said = format!("{}{}", stdout(&found), stderr(&found));
     let log = says(&["bisect", "log"]);
