@@ -12,8 +12,8 @@ use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// For how long the machine is watched: two processes that a scheduler lets take turns both show.
 const WATCHED: Duration = Duration::from_millis(400);
-/// Least CPU time of a program that is named, in CPUs.
-const NAMED: f64 = 0.05;
+/// Least CPU time of a program that is named, in CPUs: a clock tick of Linux is more.
+const NAMED: f64 = 0.02;
 /// Samples of the clock, of a few milliseconds each.
 const CLOCK_SAMPLES: usize = 15;
 /// The name of this program's file, as the system cuts it or not.

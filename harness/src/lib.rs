@@ -46,7 +46,7 @@ mod usage;
 mod words;
 mod worker;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 use error::{Error, Result};
 use output::Output;
@@ -116,8 +116,8 @@ fn run(command: Command, out: &Output) -> Result<()> {
         Command::Baseline(command) => cmd::baseline::run(&command, out),
         Command::Engine(command) => cmd::engine::run(&command, out),
         Command::Gate(args) => cmd::gate::run(&args, out),
-        Command::Completions(args) => cmd::completions::run(&args, out),
-        Command::Man(args) => cmd::completions::man(&args),
+        Command::Completions(args) => cmd::completions::run(&args, Cli::command(), out),
+        Command::Man(args) => cmd::completions::man(&args, Cli::command()),
         Command::Worker(args) => worker::run(&args),
         Command::Receipt(command) => cmd::receipt::run(&command, out),
     }

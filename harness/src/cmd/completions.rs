@@ -1,9 +1,8 @@
 //! The command line for shells and manuals, made of its own definition.
 
-use crate::cli::Cli;
 use crate::error::{Error, Result};
 use crate::output::Output;
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use std::path::PathBuf;
 
 /// Flags of `completions`.
@@ -33,19 +32,19 @@ pub struct ManArgs {
     pub folder: PathBuf,
 }
 
-/// Runs `completions`.
-pub fn run(args: &CompletionsArgs, out: &Output) -> Result<()> {
+/// Runs `completions` of a command line.
+pub fn run(args: &CompletionsArgs, mut of: Command, out: &Output) -> Result<()> {
     let shell = match args.shell {
         Shell::Bash => clap_complete::Shell::Bash,
         Shell::Zsh => clap_complete::Shell::Zsh,
         Shell::Fish => clap_complete::Shell::Fish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "tritbench", &mut script);
+    clap_complete::generate(shell, &mut of, "tritbench", &mut script);
     out.line(String::from_utf8_lossy(&script).trim_end())
 }
 
-/// Runs `man`.
-pub fn man(args: &ManArgs) -> Result<()> {
-    clap_mangen::generate_to(Cli::command(), &args.folder).map_err(|e| Error::io("write", &args.folder, &e))
+/// Runs `man` of a command line.
+pub fn man(args: &ManArgs, of: Command) -> Result<()> {
+    clap_mangen::generate_to(of, &args.folder).map_err(|e| Error::io("write", &args.folder, &e))
 }

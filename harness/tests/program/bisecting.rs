@@ -54,8 +54,8 @@ fn a_planted_commit_is_found() {
     }
     succeeds(git(&repository, &["bisect", "start", &ids[COMMITS - 1], &ids[0]]));
     let flags = ["--scenario", &scenario, "--kernels", "scalar-i8", "--delta", "20", "--out", &folder.at("run")];
-    let program = program();
-    let recipe = [&["bisect", "run", "bash", bisect.to_str().expect("UTF-8"), &program][..], &flags].concat();
+    let good = program();
+    let recipe = [&["bisect", "run", "bash", bisect.to_str().expect("UTF-8"), &good][..], &flags].concat();
     let found = git(&repository, &recipe);
     let said = format!("{}{}", stdout(&found), stderr(&found));
     let log = says(&["bisect", "log"]);
