@@ -1,13 +1,15 @@
 //! The machines of the runs: what each says about itself, and its fastest exact kernel.
 
-use super::Machines;
 use super::entry::{Entry, Leader, speed_up};
 use super::times::anchor;
 use crate::document::{Cell, Column, Row, Section, Table, Value};
-use crate::history::Point;
+use crate::history::{Group, Point};
 use crate::words::count;
 
 const NOTE: &str = "A name leads to the machine's own times. The fastest kernel is that of the machine's newest run.";
+
+/// The machines of the runs, the one with the newest run first, each with its groups of runs.
+pub type Machines<'a> = Vec<(&'a Point, Vec<&'a Group>)>;
 
 /// A row for each machine, where there are several.
 pub fn section(entries: &[Entry], machines: &Machines<'_>) -> Option<Section> {

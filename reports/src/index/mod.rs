@@ -18,7 +18,7 @@ use crate::history::{self, Group, Point};
 use crate::section::field_claims;
 use crate::words::count;
 use across::Across;
-use machines::Leading;
+use machines::{Leading, Machines};
 use receipt::figures::ratio_with_interval;
 use receipt::recheck::Checked;
 use serde::Serialize;
@@ -43,9 +43,6 @@ pub struct Unreadable {
     /// Why it is no run.
     pub reason: String,
 }
-
-/// The machines of the runs, the one with the newest run first, each with its groups of runs.
-type Machines<'a> = Vec<(&'a Point, Vec<&'a Group>)>;
 
 /// The page over all runs, the newest first: of those that hold. `checked` has a row for every receipt.
 pub fn page(mut entries: Vec<Entry>, checked: &[Checked], others: &[Unreadable]) -> Page {
