@@ -45,8 +45,10 @@ pub fn strictly(unstable: Option<String>, strict: bool) -> Result<()> {
 pub fn finish(mut run: Ended, outcome: Result<()>, args: &MeasureArgs, out: &Output) -> Result<Option<String>> {
     runs::close(&mut run.receipt, outcome.as_ref().err());
     run.receipt.host.load_after = Some(host::load());
+    // Findings speak of the run's length: it is what is stored with them.
+    run.receipt.elapsed_s = run.start.elapsed().as_secs_f64();
     run.receipt.findings = findings(&run.receipt);
-    run.save()?;
+    run.folder.save(&run.receipt)?;
     let paths = match runs::render_run(&run.folder.path) {
         Ok(paths) => paths,
         // The receipt has everything. What the run came to is graver than a page that could not be written.
