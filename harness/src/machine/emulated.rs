@@ -1,12 +1,10 @@
 //! Whether this CPU is emulated: then every count and every answer holds, and no time does.
 
 use crate::error::{Error, Result};
+use receipt::judge::doctor::EMULATOR;
 
 /// Environment variable that says so where nothing else does: any value but 0 and none.
 const VARIABLE: &str = "TRITBENCH_EMULATED";
-
-/// What receipts name as the hypervisor.
-pub const HYPERVISOR: &str = "qemu-user";
 
 /// Whether this program runs on an emulated CPU.
 pub fn emulated() -> bool {
@@ -27,7 +25,7 @@ pub fn refuse_to_time() -> Result<()> {
         return Ok(());
     }
     Err(Error::unsupported(format!(
-        "this {} CPU is emulated ({HYPERVISOR}): its times say nothing, and nothing is timed; verify, count, generate \
+        "this {} CPU is emulated ({EMULATOR}): its times say nothing, and nothing is timed; verify, count, generate \
          and perplexity work here",
         std::env::consts::ARCH
     )))

@@ -2,6 +2,7 @@
 
 use crate::machine::{emulated, memory};
 use kernels::CpuFeatures;
+use receipt::judge::doctor::EMULATOR;
 use receipt::judge::doctor::cpus_listed;
 use receipt::{Host, Load, Topology};
 use std::collections::{HashMap, HashSet};
@@ -39,7 +40,7 @@ pub fn host() -> Host {
     cpuid(&mut host);
     if emulated::emulated() {
         // What the system says of the CPU is the machine's that emulates; its caches are what data lies in.
-        host.hypervisor = Some(emulated::HYPERVISOR.into());
+        host.hypervisor = Some(EMULATOR.into());
         host.cpu = format!("emulated {}", host.arch);
         (host.microcode, host.governor) = (None, None);
     }

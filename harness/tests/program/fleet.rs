@@ -42,7 +42,7 @@ fn fleet(folder: &Folder) -> BTreeMap<String, String> {
         let (name, bytes) = (format!("run-{i:04}"), varied(i));
         if i < COPIES {
             // After the original in the order of paths.
-            write(format!("{name}-copy"), bytes.clone(), "repeated");
+            write(format!("{name}copy"), bytes.clone(), "repeated");
         }
         if i < EDITED {
             let text = String::from_utf8(bytes.clone()).expect("JSON");

@@ -24,6 +24,7 @@ pub struct Ended {
 
 impl Ended {
     /// Writes the receipt as it is now to the run's folder.
+    #[cfg(feature = "gpu")]
     pub fn save(&mut self) -> Result<()> {
         self.receipt.elapsed_s = self.start.elapsed().as_secs_f64();
         self.folder.save(&self.receipt).map(|_| ())

@@ -71,6 +71,8 @@ const LITTLE_QUOTA: f64 = 0.25;
 const UNSTEADY: f64 = 0.02;
 /// Programs that are named.
 const NAMED: usize = 4;
+/// Hypervisor of a host whose CPU is emulated.
+pub const EMULATOR: &str = "qemu-user";
 
 /// What a receipt says of its machine, graded, the worst first; empty where nobody looked.
 pub fn of_receipt(receipt: &Receipt) -> Vec<Line> {
@@ -82,6 +84,7 @@ pub fn of_receipt(receipt: &Receipt) -> Vec<Line> {
 pub fn grade(host: &Host, found: &Examination, settings: &Settings) -> Vec<Line> {
     let threads = settings.threads;
     let lines = [
+        emulation(host),
         memory(found),
         quota(host, threads),
         other_runs(found),
@@ -112,6 +115,14 @@ pub fn worst_in_words(lines: &[Line]) -> String {
         Some(line) if line.grade > Grade::Good => format!("this machine: {}{more}", line.in_words()),
         _ => "this machine: good: nothing was found that disturbs a measurement".into(),
     }
+}
+
+fn emulation(host: &Host) -> Option<Line> {
+    let is_emulated = host.hypervisor.as_deref() == Some(EMULATOR);
+    is_emulated.then(|| {
+        let text = format!("the CPU is emulated ({EMULATOR}): its times say nothing, and nothing is timed");
+        Line::new("emulation", Grade::Forbids, text, "measure on a CPU of that architecture")
+    })
 }
 
 fn memory(found: &Examination) -> Option<Line> {
