@@ -6,7 +6,7 @@
 
 use super::method::Method;
 use super::paired::Paired;
-use super::sequential::{self, Same, Sample, Side, Test, Until};
+use super::sequential::{self, Same, SamePair, Sample, Side, Test, Until};
 use super::stats::median;
 use crate::record::{EngineTurns, GatePair, Lead, MicroCell, Ratio, Round, Rule, TokenBlocks, TurnEntry, Verdict};
 
@@ -73,7 +73,7 @@ pub struct Columns {
     /// Rounds of each process pair; empty where a sample is a round.
     pair_rounds: Vec<usize>,
     /// Samples of the twin.
-    same: Vec<f64>,
+    same: SamePair,
 }
 
 impl Columns {
@@ -136,7 +136,8 @@ impl Columns {
     }
 
     fn new(entries: Vec<Entry>, method: Method, sample: Sample) -> Self {
-        let (twin, stream, until, pair_rounds, same) = (None, None, method.until(), Vec::new(), Vec::new());
+        let (twin, stream, until, pair_rounds) = (None, None, method.until(), Vec::new());
+        let same = SamePair::new(sample, Vec::new());
         Self { entries, twin, stream, method, until, sample, pair_rounds, same }
     }
 
@@ -144,7 +145,8 @@ impl Columns {
     fn twinned(mut self) -> Self {
         let again = self.entries.iter().position(|entry| entry.self_pair);
         self.twin = again.and_then(|again| Some(Twin { first: self.index(&self.entries[again].id)?, again }));
-        self.same = self.twin.map_or_else(Vec::new, |twin| self.log_ratios(twin.again, twin.first));
+        let same = self.twin.map_or_else(Vec::new, |twin| self.log_ratios(twin.again, twin.first));
+        self.same = SamePair::new(self.sample, same);
         self
     }
 
@@ -201,17 +203,17 @@ impl Columns {
 
     /// ln(again / first) of each sample of the A/A pair.
     pub fn same(&self) -> &[f64] {
-        &self.same
+        self.same.samples()
     }
 
     /// The noise that the A/A pair shows, for a comparison over all samples.
     pub fn noise(&self) -> Same {
-        Same::new(self.sample, &self.same)
+        self.same.whole()
     }
 
     /// The verdict on entry `own` against entry `partner`, and whether it stands or a later look may still decide.
     pub fn verdict(&self, rule: &Rule, own: usize, partner: usize) -> (Verdict, bool) {
-        let test = Test { rule, until: self.until, sample: self.sample };
+        let test = Test { rule, until: self.until };
         sequential::decide(test, &self.log_ratios(own, partner), &self.same, self.id(partner))
     }
 

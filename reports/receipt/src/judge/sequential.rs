@@ -14,6 +14,7 @@ use super::stats::{median, median_of, quantile, sign_test_interval};
 use crate::random::SplitMix64;
 use crate::record::{Outcome, Rule, Verdict};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// Numbers of rounds at which a comparison inside one process is looked at.
 pub const ROUND_LOOKS: [usize; 5] = [50, 100, 200, 400, 800];
@@ -101,6 +102,38 @@ impl Same {
     fn is_biased(&self, rule: &Rule) -> bool {
         self.interval.is_some_and(|(low, high)| low > 0.0 || high < 0.0)
             && self.change.abs().exp_m1() > rule.delta * AA_HARMLESS
+    }
+}
+
+/// The samples of an A/A pair, and what they showed at each look: all comparisons of a cell have the same pair, and
+/// resampling its noise takes longer than everything else of a verdict.
+pub struct SamePair {
+    sample: Sample,
+    /// ln(again / first) of each sample.
+    samples: Vec<f64>,
+    looked: RefCell<BTreeMap<usize, Same>>,
+}
+
+impl SamePair {
+    /// A pair of which each sample is such a one.
+    pub fn new(sample: Sample, samples: Vec<f64>) -> Self {
+        Self { sample, samples, looked: RefCell::default() }
+    }
+
+    /// ln(again / first) of each sample.
+    pub fn samples(&self) -> &[f64] {
+        &self.samples
+    }
+
+    /// What all samples show.
+    pub fn whole(&self) -> Same {
+        self.at(self.samples.len())
+    }
+
+    /// What so many samples show.
+    fn at(&self, look: usize) -> Same {
+        let mut looked = self.looked.borrow_mut();
+        *looked.entry(look).or_insert_with(|| Same::new(self.sample, &self.samples[..look]))
     }
 }
 
@@ -205,23 +238,9 @@ fn conclude(rule: &Rule, evidence: &Evidence, partner: &str) -> (Verdict, bool) 
     (verdict, stands)
 }
 
-thread_local! {
-    /// The A/A parts that were resampled last, as bits, and their noise: all comparisons of a cell have the same.
-    static LAST: RefCell<(Vec<u64>, f64)> = const { RefCell::new((Vec::new(), 0.0)) };
-}
-
 /// 95th percentile of |median| over resamples of the A/A parts (Efron's bootstrap, with a fixed seed so that it can be
 /// recomputed).
 fn noise_of_median(parts: &[f64]) -> f64 {
-    LAST.with_borrow_mut(|(last, noise)| {
-        if !last.iter().copied().eq(parts.iter().map(|part| part.to_bits())) {
-            (*last, *noise) = (parts.iter().map(|part| part.to_bits()).collect(), resampled(parts));
-        }
-        *noise
-    })
-}
-
-fn resampled(parts: &[f64]) -> f64 {
     const RESAMPLES: usize = 999;
     let Ok(n) = u32::try_from(parts.len()) else { return f64::INFINITY };
     if n == 0 {
@@ -266,16 +285,14 @@ pub struct Test<'r> {
     pub rule: &'r Rule,
     /// How long the comparison is looked at.
     pub until: Until,
-    /// What one sample of the comparison is.
-    pub sample: Sample,
 }
 
 /// Takes the looks that there are samples for: log(own time / partner time) of each, and of the same code against
 /// itself. The flag says whether the verdict stands: false while a later look may still say more.
-pub fn decide(test: Test<'_>, effect: &[f64], same: &[f64], partner: &str) -> (Verdict, bool) {
-    let Test { rule, until, sample } = test;
-    let have = effect.len().min(same.len());
-    let verdict_at = |look: usize| judge(rule, &effect[..look], Same::new(sample, &same[..look]), partner);
+pub fn decide(test: Test<'_>, effect: &[f64], same: &SamePair, partner: &str) -> (Verdict, bool) {
+    let Test { rule, until } = test;
+    let have = effect.len().min(same.samples.len());
+    let verdict_at = |look: usize| judge(rule, &effect[..look], same.at(look), partner);
     let looks = rule.looks.iter().copied().filter(|look| *look <= have);
     let mut last = None;
     // Looks before the last settle nothing where all samples are judged.
@@ -297,7 +314,7 @@ pub fn decide(test: Test<'_>, effect: &[f64], same: &[f64], partner: &str) -> (V
         alarm_high: None,
         pass_low: None,
         reason: format!("stopped after {have} {}s, before the first look", rule.sample),
-        ..judge(rule, &effect[..have], Same::of_parts(&same[..have], &[]), partner).0
+        ..judge(rule, &effect[..have], Same::of_parts(&same.samples[..have], &[]), partner).0
     };
     (Verdict { next_step: "run it to its end".into(), ..last.unwrap_or_else(cut_off) }, false)
 }

@@ -13,7 +13,7 @@ fn noise(random: &mut SplitMix64) -> f64 {
 }
 
 fn by_rounds(rule: &Rule, effect: &[f64], same: &[f64]) -> (Verdict, bool) {
-    decide(Test { rule, until: Until::Decided, sample: Sample::Round }, effect, same, "p")
+    decide(Test { rule, until: Until::Decided }, effect, &SamePair::new(Sample::Round, same.to_vec()), "p")
 }
 
 fn run(rule: &Rule, effect: f64, seed: u64) -> Verdict {
@@ -148,8 +148,8 @@ fn blocks_of_one_text_are_not_independent() {
     // Each text is off by as much as its engines' places in memory make it, one way or the other.
     let same: Vec<f64> =
         (0..81).map(|i| if (i / 9) % 3 == 0 { -0.05 } else { 0.04 } + 0.0001 * f64::from(i % 7)).collect();
-    let by =
-        |sample, same: &[f64]| decide(Test { rule: &rule, until: Until::Decided, sample }, &[0.0; 81], same, "p").0;
+    let test = Test { rule: &rule, until: Until::Decided };
+    let by = |sample, same: &[f64]| decide(test, &[0.0; 81], &SamePair::new(sample, same.to_vec()), "p").0;
     assert_eq!(by(Sample::Round, &same).outcome, Outcome::Unstable);
     let verdict = by(Sample::TokenBlock(9), &same);
     assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:?}");

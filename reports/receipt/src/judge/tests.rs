@@ -1,5 +1,5 @@
 use super::*;
-use crate::judge::sequential::{self, ROUND_LOOKS, Sample, Test, Until};
+use crate::judge::sequential::{self, ROUND_LOOKS, SamePair, Sample, Test, Until};
 use crate::random::SplitMix64;
 use crate::record::{Family, Outcome, Receipt, Rule, Verdict};
 
@@ -86,14 +86,14 @@ fn faster_is_slower_with_the_two_sides_exchanged() {
 fn the_rule_has_no_favourite_side() {
     let random = &mut SplitMix64::new(5);
     let rule = Rule::new(0.03, "round", &ROUND_LOOKS, 200, 40);
-    let test = Test { rule: &rule, until: Until::Settled, sample: Sample::Round };
+    let test = Test { rule: &rule, until: Until::Settled };
     let mut seen = [0; 5];
     for case in 0..400 {
         let shift = f64::from(random.signed_unit()) * 0.12;
         let noise = if case % 5 == 0 { 0.05 } else { 0.01 };
         let mut draw =
             |shift: f64| -> Vec<f64> { (0..200).map(|_| shift + noise * f64::from(random.signed_unit())).collect() };
-        let (effect, same) = (draw(shift), draw(0.0));
+        let (effect, same) = (draw(shift), SamePair::new(Sample::Round, draw(0.0)));
         let other: Vec<f64> = effect.iter().map(|x| -x).collect();
         let word = |effect: &[f64]| sequential::decide(test, effect, &same, "p").0.direction();
         let (one, two) = (word(&effect), word(&other));
@@ -115,7 +115,8 @@ fn the_last_look_is_judged_with_all_its_rounds() {
     let effect: Vec<f64> = (0..200).map(|i| if i < 50 { 0.0 } else { 0.1 } + 1e-4 * f64::from(i % 7)).collect();
     let same = vec![0.0; 200];
     let by = |until, n: usize| {
-        sequential::decide(Test { rule: &rule, until, sample: Sample::Round }, &effect[..n], &same[..n], "p")
+        let same = SamePair::new(Sample::Round, same[..n].to_vec());
+        sequential::decide(Test { rule: &rule, until }, &effect[..n], &same, "p")
     };
     assert_eq!((by(Until::Decided, 200).0.outcome, by(Until::Decided, 200).0.samples), (Outcome::Pass, 50));
     let (last, stands) = by(Until::Settled, 200);
