@@ -114,19 +114,7 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
                 if MODE == TOKEN {
                     weights = _mm512_mul_ps(weights, _mm512_set1_ps(UNDO[way.last]));
                 }
-                for t in 0..T {
-                    let sum = _mm512_cvtepi32_ps(sums[t]);
-                    match (MODE, factor) {
-                        (BLOCKS, Some(factor)) => {
-                            let both = _mm512_mul_ps(weights, _mm512_set1_ps(factor[t]));
-                            rows[t] = _mm512_fmadd_ps(sum, both, rows[t]);
-                        }
-                        (WITHIN, Some(factor)) => {
-                            chains[t] = _mm512_fmadd_ps(sum, _mm512_set1_ps(factor[t]), chains[t]);
-                        }
-                        _ => rows[t] = _mm512_fmadd_ps(sum, weights, rows[t]),
-                    }
-                }
+                end_unit::<T, MODE>(&sums, weights, factor, &mut rows, &mut chains);
             }
             if MODE == WITHIN {
                 for t in 0..T {
@@ -137,6 +125,29 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
     }
     for (t, rows) in rows.into_iter().enumerate() {
         store(&mut y.token(batch.first + t)[panel.row..panel.row + panel.rows], rows);
+    }
+}
+
+/// Adds the exact sums of a unit to those of the rows, or, where a group has several units, to the group's chain.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn end_unit<const T: usize, const MODE: u8>(
+    sums: &[__m512i; T],
+    weights: __m512,
+    factor: Option<&[f32; T]>,
+    rows: &mut [__m512; T],
+    chains: &mut [__m512; T],
+) {
+    for t in 0..T {
+        let sum = _mm512_cvtepi32_ps(sums[t]);
+        match (MODE, factor) {
+            (BLOCKS, Some(factor)) => {
+                let both = _mm512_mul_ps(weights, _mm512_set1_ps(factor[t]));
+                rows[t] = _mm512_fmadd_ps(sum, both, rows[t]);
+            }
+            (WITHIN, Some(factor)) => chains[t] = _mm512_fmadd_ps(sum, _mm512_set1_ps(factor[t]), chains[t]),
+            _ => rows[t] = _mm512_fmadd_ps(sum, weights, rows[t]),
+        }
     }
 }
 
@@ -229,20 +240,10 @@ fn wide_tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
                     weights = [_mm512_mul_ps(weights[0], undo), _mm512_mul_ps(weights[1], undo)];
                 }
                 for r in 0..2 {
-                    for t in 0..T {
-                        let sum = _mm512_cvtepi32_ps(sums[r][t]);
-                        match (MODE, factor) {
-                            (BLOCKS, Some(factor)) => {
-                                let both = _mm512_mul_ps(weights[r], _mm512_set1_ps(factor[t]));
-                                rows[r][t] = _mm512_fmadd_ps(sum, both, rows[r][t]);
-                            }
-                            (WITHIN, Some(factor)) => {
-                                let chain = if u == 0 { nothing() } else { chains[r][t] };
-                                chains[r][t] = _mm512_fmadd_ps(sum, _mm512_set1_ps(factor[t]), chain);
-                            }
-                            _ => rows[r][t] = _mm512_fmadd_ps(sum, weights[r], rows[r][t]),
-                        }
+                    if MODE == WITHIN && u == 0 {
+                        chains[r] = [nothing(); T];
                     }
+                    end_unit::<T, MODE>(&sums[r], weights[r], factor, &mut rows[r], &mut chains[r]);
                 }
             }
             if MODE == WITHIN {
