@@ -26,7 +26,7 @@ if [ "$(nproc)" -lt 2 ]; then
 fi
 program=$(realpath "${1:-$(bash ci/program.sh)}")
 
-D=$(mktemp -d /tmp/tritbench-fleet.XXXXXX)
+D=$(mktemp -d)
 # Ends what this script started, by its id, and nothing else.
 end() {
     local file

@@ -161,8 +161,8 @@ pub fn require_memory(cells: &[Cell], kernels: &[Kernel], last_level_cache_bytes
 
 /// Bytes that the largest of these cells takes at least: the last-level cache is measured later, and never smaller than
 /// this.
-pub fn least_memory(cells: &[Cell], kernels: &[Kernel]) -> Option<(u64, Cell)> {
-    most_memory(cells, kernels, last_level::LEAST_OUTGROWN)
+pub fn least_memory(cells: &[Cell], kernels: &[Kernel]) -> Option<u64> {
+    most_memory(cells, kernels, last_level::LEAST_OUTGROWN).map(|(bytes, _)| bytes)
 }
 
 fn most_memory(cells: &[Cell], kernels: &[Kernel], last_level_cache_bytes: u64) -> Option<(u64, Cell)> {

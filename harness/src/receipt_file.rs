@@ -47,6 +47,11 @@ pub fn write_receipt(receipt: &Receipt, folder: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Whether a folder holds runs, and is none itself: a folder with a receipt is a run.
+pub fn holds_runs(path: &Path) -> bool {
+    path.is_dir() && !path.join(RECEIPT_FILE).is_file()
+}
+
 fn receipt_path(path: &Path) -> Result<PathBuf> {
     let file = if path.is_dir() { path.join(RECEIPT_FILE) } else { path.to_path_buf() };
     if file.is_file() {

@@ -49,7 +49,7 @@ pub fn run(args: &DoctorArgs, out: &Output) -> Result<()> {
     let host = host::host();
     let machine = args.machine.check(1)?;
     let kernels = machine.kernels(scenario.kernel_ids().as_deref())?;
-    let needed = matrix::least_memory(&scenario.cells(machine.l2()), &kernels).map(|(bytes, _)| bytes);
+    let needed = matrix::least_memory(&scenario.cells(machine.l2()), &kernels);
     let progress = Progress::start("looking at this machine", 0);
     let found = examine(needed);
     drop(progress);

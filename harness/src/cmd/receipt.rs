@@ -11,7 +11,7 @@ use clap::Subcommand;
 use clap::builder::{PossibleValue, TypedValueParser};
 use receipt::figures::integer;
 use receipt::recheck::{Checked, refusal, tally};
-use receipt::{RECEIPT_FILE, SCHEMA_VERSION, schema};
+use receipt::{SCHEMA_VERSION, schema};
 use reports::export::{Format, export};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ fn verify_all(folder: &Path, json: bool, out: &Output) -> Result<()> {
 }
 
 fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
-    if path.is_dir() && !path.join(RECEIPT_FILE).exists() {
+    if receipt_file::holds_runs(path) {
         return verify_all(path, json, out);
     }
     let (file, bytes) = receipt_file::bytes(path)?;

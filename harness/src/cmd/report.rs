@@ -4,10 +4,9 @@ use crate::error::{Error, Result};
 use crate::files::{check_named, write_atomic};
 use crate::output::{Output, note};
 use crate::progress::Progress;
-use crate::receipt_file::read_receipt;
+use crate::receipt_file::{holds_runs, read_receipt};
 use crate::runs;
 use clap::Args;
-use receipt::RECEIPT_FILE;
 use receipt::recheck::Checked;
 use reports::document::Page;
 use reports::{Comparison, FIELD_FILE, INDEX_FILE, Look, Unreadable, export};
@@ -60,7 +59,7 @@ impl<'a> Printed<'a> {
 /// Runs `report`.
 pub fn run(args: &ReportArgs, out: &Output) -> Result<()> {
     match &args.runs[..] {
-        [one] if one.is_dir() && !one.join(RECEIPT_FILE).is_file() => folder(args, one, out),
+        [one] if holds_runs(one) => folder(args, one, out),
         [one] => single(args, one, out),
         several => side_by_side(args, several, out),
     }
@@ -102,7 +101,7 @@ fn side_by_side(args: &ReportArgs, runs: &[PathBuf], out: &Output) -> Result<()>
         .map_or_else(|| shared_folder(runs).join("comparison.html"), |out| inside(out, "comparison.html"));
     let home = target.parent().unwrap_or(Path::new("."));
     let named = runs.iter().map(|path| {
-        if path.is_dir() && !path.join(RECEIPT_FILE).is_file() {
+        if holds_runs(path) {
             let what = "holds no receipt.json: a folder of runs is shown alone, as `report DIR`";
             return Err(Error::input(format!("{} {what}", path.display())));
         }

@@ -1,7 +1,7 @@
 //! Whether this CPU is emulated: then every count and every answer holds, and no time does.
 
 use crate::error::{Error, Result};
-use receipt::judge::doctor::EMULATOR;
+use receipt::judge::doctor::emulated_in_words;
 
 /// Environment variable that says so where nothing else does: any value but 0 and none.
 const VARIABLE: &str = "TRITBENCH_EMULATED";
@@ -25,9 +25,9 @@ pub fn refuse_to_time() -> Result<()> {
         return Ok(());
     }
     Err(Error::unsupported(format!(
-        "this {} CPU is emulated ({EMULATOR}): its times say nothing, and nothing is timed; verify, count, generate \
-         and perplexity work here",
-        std::env::consts::ARCH
+        "this {} CPU is {}; verify, count, generate and perplexity work here",
+        std::env::consts::ARCH,
+        emulated_in_words()
     )))
 }
 

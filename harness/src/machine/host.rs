@@ -2,8 +2,7 @@
 
 use crate::machine::{emulated, memory};
 use kernels::CpuFeatures;
-use receipt::judge::doctor::EMULATOR;
-use receipt::judge::doctor::cpus_listed;
+use receipt::judge::doctor::{EMULATOR, cpus_listed};
 use receipt::{Host, Load, Topology};
 use std::collections::{HashMap, HashSet};
 use std::fs;

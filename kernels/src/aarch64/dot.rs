@@ -138,3 +138,18 @@ pub(crate) fn store_4_f32(y: &mut [f32], sums: float32x4_t) {
     let len = y.len().min(4);
     y[..len].copy_from_slice(&all[..len]);
 }
+
+/// Calls `$tile` with all tokens of a batch, given the number of the first: four at a time, and those that are left.
+macro_rules! by_fours {
+    ($args:ident, $tile:ident) => {
+        for first in (0..$args.x.len()).step_by(4) {
+            match $args.x.len() - first {
+                1 => $tile::<1>(&mut $args, first),
+                2 => $tile::<2>(&mut $args, first),
+                3 => $tile::<3>(&mut $args, first),
+                _ => $tile::<4>(&mut $args, first),
+            }
+        }
+    };
+}
+pub(crate) use by_fours;

@@ -31,7 +31,7 @@
 //! that can be measured (254 against 248 Gw/s in L2).
 
 pub(super) mod gemm;
-pub(super) mod quarters;
+mod quarters;
 mod tables;
 
 use crate::MAX_K_I8;
@@ -45,14 +45,17 @@ use crate::x86_64::panel_rows::store_16 as store;
 use std::arch::x86_64::*;
 use tables::{PLANES, TOP_BITS_EVERYWHERE};
 
+/// What every kernel with five trits a byte needs.
+pub(crate) const FEATURES: CpuFeatures = CpuFeatures::AVX512F
+    .with(CpuFeatures::AVX512BW)
+    .with(CpuFeatures::AVX512VBMI)
+    .with(CpuFeatures::AVX512VNNI)
+    .with(CpuFeatures::GFNI);
+
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     id: "avx512-vnni-trit5",
     isa: "avx512",
-    requires: CpuFeatures::AVX512F
-        .with(CpuFeatures::AVX512BW)
-        .with(CpuFeatures::AVX512VBMI)
-        .with(CpuFeatures::AVX512VNNI)
-        .with(CpuFeatures::GFNI),
+    requires: FEATURES,
     multiply: Some("vpdpbusd-zmm"),
     tile: (16, 1),
     gemm: Some(Gemm::I8(gemm::gemm::<false>)),

@@ -20,8 +20,7 @@
 //!
 //! From this project: layout and decoder.
 
-use super::avx512_vnni_trit5::{gemm, rows};
-use crate::cpu::CpuFeatures;
+use super::avx512_vnni_trit5::{FEATURES, gemm, rows};
 use crate::descriptor::{Gemm, GemvI8, KernelDescriptor};
 use crate::layouts::trit5q;
 use crate::prefetch::{Prefetch, with_prefetch};
@@ -29,11 +28,7 @@ use crate::prefetch::{Prefetch, with_prefetch};
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     id: "avx512-vnni-trit5q",
     isa: "avx512",
-    requires: CpuFeatures::AVX512F
-        .with(CpuFeatures::AVX512BW)
-        .with(CpuFeatures::AVX512VBMI)
-        .with(CpuFeatures::AVX512VNNI)
-        .with(CpuFeatures::GFNI),
+    requires: FEATURES,
     multiply: Some("vpdpbusd-zmm"),
     tile: (16, 1),
     gemm: Some(Gemm::I8(gemm::gemm::<true>)),

@@ -35,14 +35,13 @@
 //! without it the compiler takes one plane of all eight lines after the other, each product waiting for the one before.
 
 use crate::activation::ActivationRule;
-use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvGroups, KernelDescriptor};
 use crate::layouts::trit5_groups16::{
     BLOCK_BYTES, BLOCK_LINES, GROUP, LAYOUT, LINE, PLANES, ROWS, SCALE_BYTES, SUPER_BYTES, SUPER_K, SUPER_LINES,
 };
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
-use crate::w2a8::avx512_vnni_trit5::add_pair;
+use crate::w2a8::avx512_vnni_trit5::{FEATURES, add_pair};
 use crate::x86_64::lanes::{quad, together};
 use crate::x86_64::panel_rows::store_16_f32 as store;
 use std::arch::x86_64::*;
@@ -51,11 +50,7 @@ use std::cell::RefCell;
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     id: "avx512-vnni-trit5-groups",
     isa: "avx512",
-    requires: CpuFeatures::AVX512F
-        .with(CpuFeatures::AVX512BW)
-        .with(CpuFeatures::AVX512VBMI)
-        .with(CpuFeatures::AVX512VNNI)
-        .with(CpuFeatures::GFNI),
+    requires: FEATURES,
     multiply: Some("vpdpbusd-zmm"),
     tile: (ROWS, 1),
     builds_on: Some("avx512-vnni-groups"),

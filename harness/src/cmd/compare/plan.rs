@@ -93,7 +93,7 @@ impl Plan {
         receipt.kernels.extend(guests.records().cloned());
         receipt.settings.deterministic = self.deterministic;
         let needed = matrix::least_memory(&self.scenario.cells(self.machine.l2()), &self.kernels);
-        receipt.examination = Some(examine(needed.map(|(bytes, _)| bytes)));
+        receipt.examination = Some(examine(needed));
         note(doctor::worst_in_words(&doctor::of_receipt(&receipt)));
         Ok((folder, receipt))
     }

@@ -6,27 +6,13 @@
 //!
 //! Exact: a lane adds products of a code (at most 3) and an int8, without saturation.
 
-use crate::aarch64::dot::{load, load_x, planes, sdot, store_4};
+use crate::aarch64::dot::{by_fours, load, load_x, planes, sdot, store_4};
 use crate::descriptor::GemmI8;
 use std::arch::aarch64::*;
 
-/// Tokens of the widest tile.
-const TOKENS: usize = 4;
-
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn gemm(mut args: GemmI8<'_, '_>) {
-    let tokens = args.x.len();
-    let mut first = 0;
-    while first < tokens {
-        let count = (tokens - first).min(TOKENS);
-        match count {
-            4 => tile::<4>(&mut args, first),
-            3 => tile::<3>(&mut args, first),
-            2 => tile::<2>(&mut args, first),
-            _ => tile::<1>(&mut args, first),
-        }
-        first += count;
-    }
+    by_fours!(args, tile);
 }
 
 /// All rows with the tokens from `first` on.

@@ -8,7 +8,7 @@
 //! Exact: as the gemv, whose sums of planes these are, a piece of a unit at a time.
 
 use crate::K_SLACK;
-use crate::aarch64::dot::{fcvtl, load, load_x, plane_in_place, sdot, store_4_f32, undo_in_place};
+use crate::aarch64::dot::{by_fours, fcvtl, load, load_x, plane_in_place, sdot, store_4_f32, undo_in_place};
 use crate::descriptor::GemmGroups;
 use crate::layouts::planes16::{LINE, SCALE_BYTES, super_bytes, super_k};
 use std::arch::aarch64::*;
@@ -16,23 +16,9 @@ use std::arch::aarch64::*;
 /// Of 16 rows, four a register.
 type Rows = [int32x4_t; 4];
 
-/// Tokens of the widest tile.
-const TOKENS: usize = 4;
-
 #[target_feature(enable = "neon,dotprod")]
 pub(super) fn gemm(mut args: GemmGroups<'_, '_>) {
-    let tokens = args.x.len();
-    let mut first = 0;
-    while first < tokens {
-        let count = (tokens - first).min(TOKENS);
-        match count {
-            4 => tile::<4>(&mut args, first),
-            3 => tile::<3>(&mut args, first),
-            2 => tile::<2>(&mut args, first),
-            _ => tile::<1>(&mut args, first),
-        }
-        first += count;
-    }
+    by_fours!(args, tile);
 }
 
 /// All rows with the tokens from `first` on.

@@ -117,10 +117,15 @@ pub fn worst_in_words(lines: &[Line]) -> String {
     }
 }
 
+/// What follows where a CPU is emulated, after `is`.
+pub fn emulated_in_words() -> String {
+    format!("emulated ({EMULATOR}): its times say nothing, and nothing is timed")
+}
+
 fn emulation(host: &Host) -> Option<Line> {
     let is_emulated = host.hypervisor.as_deref() == Some(EMULATOR);
     is_emulated.then(|| {
-        let text = format!("the CPU is emulated ({EMULATOR}): its times say nothing, and nothing is timed");
+        let text = format!("the CPU is {}", emulated_in_words());
         Line::new("emulation", Grade::Forbids, text, "measure on a CPU of that architecture")
     })
 }
