@@ -5,7 +5,7 @@ use super::comparison::identity;
 use super::query;
 use jiff::Timestamp;
 use receipt::figures;
-use receipt::judge::{Machine, bound};
+use receipt::judge::{Machine, reading};
 use receipt::{Family, MicroCell, MicroSummary, Ratio, Receipt, titles};
 
 /// What a history keeps of a run: small, so that thousands of receipts can be read one after the other.
@@ -152,7 +152,7 @@ fn texts(receipt: &Receipt) -> Vec<CellPoint> {
             kernel: k.kernel.clone(),
             isa: isa(receipt, &k.kernel),
             ns: 1e9 / k.decode_tokens_per_s,
-            share: bound::share_of_decode(receipt, k),
+            share: reading::share_of_decode(receipt, k),
             ratio,
         };
         match cells.iter_mut().find(|cell| cell.question == question) {

@@ -8,7 +8,7 @@ use super::parts::{Chart, bar, not_drawn, ticks};
 use super::text;
 use crate::lead::Lead;
 use crate::{answer, query, seed};
-use receipt::judge::{Direction, bound};
+use receipt::judge::{Direction, reading};
 use receipt::{Family, GenerationKernel, MicroCell, MicroSummary, Ratio, Receipt, figures, titles};
 
 /// Two of them stand side by side.
@@ -193,8 +193,8 @@ fn text_row<'a>(receipt: &Receipt, threads: usize, k: &'a GenerationKernel) -> R
         interval: None,
         direction: k.decode_vs_baseline.as_ref().map(Ratio::direction),
         figure: figures::number(k.decode_tokens_per_s),
-        limit: bound::tokens(receipt, k.bytes_per_token, threads).map(|b| b.tokens_s),
-        share: bound::share_of_decode(receipt, k),
+        limit: reading::tokens(receipt, k.bytes_per_token, threads).map(|b| b.tokens_s),
+        share: reading::share_of_decode(receipt, k),
         claim: None,
     }
 }

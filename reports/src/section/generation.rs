@@ -4,7 +4,7 @@ use super::{anchors, of_family, percent};
 use crate::document::{Block, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::words::count;
 use crate::{chart, query};
-use receipt::judge::bound;
+use receipt::judge::reading;
 use receipt::{Family, GenerationKernel, GenerationRecord, Receipt, figures};
 
 /// Longest text shown; the receipt has all of it.
@@ -99,7 +99,7 @@ fn row(receipt: &Receipt, index: usize, k: &GenerationKernel, partner: &Generati
     let cells = vec![
         Cell { links: source.map(|place| ("source", place)).into_iter().collect(), ..name },
         Cell::from(Value::rate(k.decode_tokens_per_s)).tone(if fastest { Tone::Best } else { Tone::Plain }),
-        percent(bound::share_of_decode(receipt, k)).into(),
+        percent(reading::share_of_decode(receipt, k)).into(),
         over,
         Value::rate(k.prefill_tokens_per_s).into(),
         Value::Time(k.time_to_first_token_ms * 1e6).into(),

@@ -8,7 +8,7 @@ use crate::load_model::Head;
 use crate::output::note;
 use crate::progress::Progress;
 use receipt::Rule;
-use receipt::judge::bound::Reads;
+use receipt::judge::reading::Reads;
 use receipt::judge::{engines as judge, sequential};
 
 /// Asks all engines of the run, and lets those that are right take turns.

@@ -11,7 +11,7 @@ use crate::output::note;
 use crate::progress::Progress;
 use crate::registered;
 use kernels::{ActivationRule, Family, Kernel, KernelDescriptor, Needs, Operation};
-use receipt::judge::bound;
+use receipt::judge::{bound, reading};
 use receipt::{Unsupported, WithoutTime};
 
 /// Checks every kernel of the run against the oracle; those that fail are not measured further.
@@ -40,22 +40,21 @@ pub fn verify(run: &mut Run<'_>) -> Result<()> {
 /// Measures the machine's limits briefly, at the sizes that are about to be timed.
 pub fn limits(run: &mut Run<'_>) -> Result<()> {
     let (scenario, machine) = (&run.plan.scenario, &run.plan.machine);
-    let engines = !run.plan.texts.engines.is_empty();
-    if scenario.micro.is_none() && !engines {
+    if scenario.micro.is_none() && run.plan.texts.engines.is_empty() {
         return Ok(());
     }
     let cells = scenario.cells(machine.l2());
     let products = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == Operation::Dequantize));
-    // What a token of an engine reads is the whole model.
-    let whole = run.bench.as_ref().filter(|_| engines).map(|bench| (bench.model().ternary_weights(), false));
-    let operands = products.chain(whole);
+    let mut operand_bytes = bound::operand_bytes(products);
+    // What a token of a text reads.
+    operand_bytes.extend(run.bench.as_ref().map(|bench| bench.model().bytes_per_token()));
     let mut threads = vec![1, machine.threads];
     threads.dedup();
     let plan = limits::Plan {
         threads,
         caches_bytes: &run.receipt.host.caches_bytes,
         memory_bytes: run.receipt.host.memory_bytes,
-        operand_bytes: bound::operand_bytes(operands),
+        operand_bytes,
         effort: limits::Effort::BRIEF,
         interrupted: interrupt::flag(),
     };
@@ -169,7 +168,7 @@ pub fn generation(run: &mut Run<'_>) -> Result<()> {
         sparsity: run.plan.texts.sparsity,
         seed: run.receipt.settings.seed,
         comparisons,
-        impossible: &|bytes, tokens_s| bound::impossible_text(&run.receipt, bytes, tokens_s),
+        impossible: &|bytes, tokens_s| reading::impossible_text(&run.receipt, bytes, tokens_s),
     };
     let kernels = speakers.len() + run.guests.to_speak().len();
     let progress = Progress::start(format!("generating with {kernels} kernels"), (asked.rounds * kernels) as u64);

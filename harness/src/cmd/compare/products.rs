@@ -10,7 +10,7 @@ use crate::scenario::Cell;
 use crate::{interrupt, matrix};
 use kernels::parallel::Team;
 use kernels::{Family, Kernel};
-use receipt::judge::{bound, sequential};
+use receipt::judge::{bound, reading, sequential};
 use receipt::{MicroCell, RowStatus, Rule, WithoutTime, titles};
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ fn possible(run: &mut Run<'_>, asked: Asked<'_>, plan: &Plan<'_>, team: &mut Tea
         let Some(record) = micro::measure(asked, plan, team, guests, without_time)? else {
             return Ok(None);
         };
-        let found = bound::impossible(&run.receipt, &record);
+        let found = reading::impossible(&run.receipt, &record);
         if found.is_empty() || interrupt::requested() {
             return Ok(Some(record));
         }

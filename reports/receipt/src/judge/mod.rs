@@ -33,6 +33,7 @@ mod peaks;
 pub mod physics;
 mod ports;
 mod read;
+pub mod reading;
 pub mod rows;
 pub mod rules;
 pub mod sanity;

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::judge::findings::findings;
-use crate::judge::{Method, bound, engines, gate, medians, micro, rules, turns};
+use crate::judge::{Method, bound, engines, gate, medians, micro, reading, rules, turns};
 use crate::record::{Build, MicroCell, Receipt, Status};
 use serde_json::Value;
 
@@ -75,7 +75,7 @@ fn recomputed(receipt: &Receipt) -> Receipt {
     }
     again.activation_rules.iter_mut().for_each(rules::summarize);
     if let Some(record) = &mut again.engines {
-        engines::summarize(record, bound::Reads::of(receipt));
+        engines::summarize(record, reading::Reads::of(receipt));
     }
     if let Some(effect) = &mut again.head_effect {
         effect.perplexity = effect.nats_per_token.exp();
@@ -102,7 +102,7 @@ fn evidence(receipt: &Receipt, written: &Value, problems: &mut Vec<Problem>) {
 /// A time that cannot be is none: whoever wrote the receipt leaves such rows out.
 fn impossible(receipt: &Receipt, problems: &mut Vec<Problem>) {
     for (i, cell) in receipt.micro.iter().enumerate() {
-        for (row, why) in bound::impossible(receipt, cell) {
+        for (row, why) in reading::impossible(receipt, cell) {
             let what = format!("impossible: {} is {why}", cell.entries[row].kernel);
             problems.push(Problem::new(format!("/micro/{i}/entries/{row}"), what));
         }
@@ -110,7 +110,7 @@ fn impossible(receipt: &Receipt, problems: &mut Vec<Problem>) {
     let texts = receipt.generation.iter().flat_map(|generation| generation.kernels.iter().enumerate());
     // One that skips reads fewer bytes than it says.
     for (i, text) in texts.filter(|(_, text)| text.sparse_ffn.is_none()) {
-        if let Some(why) = bound::impossible_text(receipt, text.bytes_per_token, text.decode_tokens_per_s) {
+        if let Some(why) = reading::impossible_text(receipt, text.bytes_per_token, text.decode_tokens_per_s) {
             let what = format!("impossible: {} {why}", text.kernel);
             problems.push(Problem::new(format!("/generation/kernels/{i}"), what));
         }

@@ -1,8 +1,8 @@
 //! What the turns say of each engine, by this program's clock. Its own times stand beside it.
 
-use crate::judge::bound::Reads;
 use crate::judge::columns::{Columns, EngineWork};
-use crate::judge::stats::median;
+use crate::judge::reading::Reads;
+use crate::judge::stats::{median, sign_test_interval};
 use crate::record::{EngineRecord, EngineSpeed, EngineTurns, EnginesRecord, OwnTimes, Ratio, Round};
 
 /// Ids a second of one entry in each round by this program's clock; rounds in which the longer request was not the
@@ -59,6 +59,12 @@ impl<'r> Turns<'r> {
             let ns = rounds.iter().filter_map(|round| round.ns.get(entry)).map(|ns| *ns as f64);
             median(&ns.collect::<Vec<_>>())
         })
+    }
+
+    /// How fast an entry decodes at least, in ids a second: the slow end of the 95% interval of the median. `None` where
+    /// the rounds are too few to say.
+    pub(super) fn decodes_at_least(&self, entry: usize) -> Option<f64> {
+        sign_test_interval(&samples(self.turns, &self.decode, EngineWork::Decode, entry), 0.95).map(|(slow, _)| slow)
     }
 
     /// What the rounds say of an entry, whether it is right or not.
