@@ -18,6 +18,7 @@ pub mod kernel_table;
 pub mod limits;
 pub mod list;
 pub mod model;
+pub mod model_args;
 pub mod perplexity;
 pub mod receipt;
 pub mod report;

@@ -1,6 +1,6 @@
 //! `perplexity`: nats a token over non-overlapping windows.
 
-use super::generate::{ModelArgs, ModelUsed, prepare, select};
+use super::model_args::{ModelArgs, ModelUsed, prepare, select};
 use crate::choose::decode_kernel::Selection;
 use crate::choose::skipping::{self, skipping};
 use crate::error::{Error, Result};

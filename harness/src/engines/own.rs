@@ -7,7 +7,7 @@ use super::base64;
 use super::protocol::{Described, Generated, Loaded as Answer, Logits, Scored, VERSION};
 use crate::choose::decode_kernel;
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::cmd::generate::{ModelArgs, prepare};
+use crate::cmd::model_args::{ModelArgs, prepare};
 use crate::error::{Error, Result};
 use crate::gpu::DeviceArgs;
 use crate::interrupt;

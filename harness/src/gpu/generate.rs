@@ -2,7 +2,8 @@
 
 use super::open::Adapter;
 use super::text::GpuSequence;
-use crate::cmd::generate::{Asked, GenerateArgs, ModelArgs, ModelUsed, Prompted, Said, finish, repeat, request};
+use crate::cmd::generate::{Asked, GenerateArgs, Prompted, Said, finish, repeat, request};
+use crate::cmd::model_args::{ModelArgs, ModelUsed};
 use crate::cmd::perplexity::{Lut, PerplexityArgs, text_of, tokens_of};
 use crate::error::{Error, Result};
 use crate::load_model::Head;
