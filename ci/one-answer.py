@@ -87,7 +87,7 @@ class Pairs:
         biased = aa and (aa[0] > 0 or aa[1] < 0) and math.expm1(abs(median(same))) > self.rule["delta"] / 3
         alarm, passing = interval(effect, level / self.rule["comparisons"]), interval(effect, level)
         change = median(effect)
-        if biased or counts > 0.15:
+        if biased or counts > max(0.15, self.rule["delta"]):
             return "unstable", False
         if alarm and alarm[0] > 0 and change > threshold:
             return "slower", True

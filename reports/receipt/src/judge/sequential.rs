@@ -192,7 +192,9 @@ fn conclude(rule: &Rule, evidence: &Evidence, partner: &str) -> (Verdict, bool) 
     let size = |share: f64| format!("{:.1}%", 100.0 * share);
     let (samples, by, limit) = (format!("{n} {}s", rule.sample), percent(change), size(delta_eff));
     let is_last = n >= rule.most();
-    let (outcome, stands, reason, next_step) = if is_biased || delta_eff > DELTA_EFF_LIMIT {
+    // Who asks for a larger delta than that is answered by it.
+    let is_noisy = delta_eff > DELTA_EFF_LIMIT.max(rule.delta);
+    let (outcome, stands, reason, next_step) = if is_biased || is_noisy {
         let reason = if is_biased {
             format!("the same code differs from itself by {} over {samples}", percent(same.change))
         } else {

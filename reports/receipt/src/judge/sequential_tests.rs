@@ -142,6 +142,17 @@ fn a_machine_that_differs_from_itself_is_unstable() {
     assert_eq!(judge(&rule(1), &[0.0; 100], Same::new(Sample::Round, &same), "p").0.outcome, Outcome::Pass);
 }
 
+/// 15% is where noise makes the threshold too large to be of use, not a delta that somebody asked for.
+#[test]
+fn a_large_delta_is_no_noise() {
+    let rule = Rule { delta: 0.2, ..rule(1) };
+    let outcome = |noise: f64| {
+        let same: Vec<f64> = (0..100).map(|i| noise * f64::from(i % 7 - 3)).collect();
+        judge(&rule, &[0.0; 100], Same { p95: noise, ..Same::new(Sample::Round, &same) }, "p").0.outcome
+    };
+    assert_eq!([0.001, 0.09, 0.11].map(outcome), [Outcome::Pass, Outcome::Pass, Outcome::Unstable]);
+}
+
 #[test]
 fn blocks_of_one_text_are_not_independent() {
     let rule = Rule::new(DELTA, "token block", &[81], 81, 10);
