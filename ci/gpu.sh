@@ -19,9 +19,9 @@ VK_DRIVER_FILES=$(drivers)
 # Mesa's layer that picks a device looks for a display, and says so on stderr when there is none.
 export VK_DRIVER_FILES NODEVICE_SELECT=1 TRITBENCH_NEEDS_GPU=1
 
-cargo test -p kernels-gpu
-cargo test -p harness --features gpu --test program gpu
-cargo test -p harness --features gpu --lib gpu
+# With the whole workspace selected only the program is built again: of fewer packages, what they depend on has other features.
+cargo test --workspace --features harness/gpu --lib
+cargo test --workspace --features harness/gpu --test program gpu
 
 program=$(bash ci/program.sh --features gpu)
 "$program" list devices
