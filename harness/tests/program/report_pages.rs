@@ -101,7 +101,10 @@ fn other_machines_are_not_divided() {
 fn a_folder_of_runs_gets_an_index() {
     let folder = Folder::new();
     receipt(&folder, "a", |_| {});
-    sealed(&folder, "later/b", |r| r.timestamp = "2027-01-01T00:00:00Z".into());
+    sealed(&folder, "later/b", |r| {
+        r.timestamp = "2027-01-01T00:00:00Z".into();
+        r.run_id = Some("0123456789abcdef0123456789abcdef".into());
+    });
     receipt(&folder, "edited", |r| r["host"]["cpus"] = 64.into());
     folder.write("broken/receipt.json", "{");
     let report = format!("report {}", folder.path().display());

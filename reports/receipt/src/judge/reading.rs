@@ -1,7 +1,7 @@
 //! What a machine can read: the bound of decoding, and rows that are faster than their bytes can be read.
 //!
-//! A bound stands beside a figure and may be passed by what a cache nearer by keeps. *Impossible* is an accusation: it is
-//! made where nothing that this machine could do explains the figure.
+//! A bound stands beside a figure and may be passed by what a cache nearer by keeps. *Impossible* is an accusation: it
+//! is made where nothing that this machine could do explains the figure.
 
 use super::level::{capacity, level};
 use super::physics::{Peak, Verdict, Work, judge};
@@ -65,8 +65,8 @@ fn fastest_read(cell: &MicroCell, bytes: u64, limits: &Limits, caches: &[u64]) -
     }
 }
 
-/// How fast so many bytes can be read again and again at best, in 10^9 bytes a second, and from where: of these the next
-/// nearer cache may keep all that it holds, and then only the rest comes from where all of them fit.
+/// How fast so many bytes can be read again and again at best, in 10^9 bytes a second, and from where: of these the
+/// next nearer cache may keep all that it holds, and then only the rest comes from where all of them fit.
 fn at_best(limits: &Limits, caches: &[u64], bytes: u64, threads: usize) -> Option<(String, f64)> {
     let place = level(caches, bytes, threads);
     let all = bandwidth(limits, &place, bytes, threads)?.read_gb_s.high;

@@ -61,8 +61,8 @@ impl<'r> Turns<'r> {
         })
     }
 
-    /// How fast an entry decodes at least, in ids a second: the slow end of the 95% interval of the median. `None` where
-    /// the rounds are too few to say.
+    /// How fast an entry decodes at least, in ids a second: the slow end of the 95% interval of the median. `None`
+    /// where the rounds are too few to say.
     pub(super) fn decodes_at_least(&self, entry: usize) -> Option<f64> {
         sign_test_interval(&samples(self.turns, &self.decode, EngineWork::Decode, entry), 0.95).map(|(slow, _)| slow)
     }
