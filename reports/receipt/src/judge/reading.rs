@@ -11,12 +11,15 @@ use crate::record::{Bandwidth, GenerationKernel, Limits, MicroCell, Operation, R
 /// because that sample is a measurement too.
 const IMPOSSIBLE: f64 = 1.25;
 
-/// How many times as fast `rate` is as `bytes` can be read at so many 10^9 bytes a second, where nobody believes it.
-fn beyond_reading(bytes: u64, gb_s: f64, rate: f64) -> Option<f64> {
+/// How many times as fast `rate` is as `bytes` (`what` they are: "bytes of weights") can be read at so many 10^9 bytes
+/// a second from a place, in words, where nobody believes it.
+fn beyond_reading((bytes, what): (u64, &str), (place, gb_s): (String, f64), rate: f64) -> Option<String> {
     let work = Work { bytes: bytes as f64, products: 0.0 };
     let peak = Peak { bytes_s: Some(gb_s * 1e9), products_s: None };
     match judge(work, peak, rate, IMPOSSIBLE)? {
-        Verdict::Impossible { factor, .. } => Some(factor),
+        Verdict::Impossible { factor, .. } => {
+            Some(format!("{factor:.2} times as fast as {bytes} {what} can be read from {place} ({gb_s:.1} GB/s)"))
+        }
         Verdict::Possible { .. } => None,
     }
 }
@@ -30,11 +33,9 @@ pub fn impossible(receipt: &Receipt, cell: &MicroCell) -> Vec<(usize, String)> {
     let of_row = |row: usize| {
         let (entry, summary) = (cell.entries.get(row)?, cell.summaries.get(row)?);
         let bytes = entry.bytes_per_call;
-        let (place, gb_s) = fastest_read(cell, bytes, limits, &caches)?;
+        let read = fastest_read(cell, bytes, limits, &caches)?;
         let calls_s = summary.gelem_s * 1e9 / cell.weights_per_call as f64;
-        let times = beyond_reading(bytes, gb_s, calls_s)?;
-        let what = format!("{times:.2} times as fast as {bytes} bytes of weights can be read from {place}");
-        Some((row, format!("{what} ({gb_s:.1} GB/s)")))
+        Some((row, beyond_reading((bytes, "bytes of weights"), read, calls_s)?))
     };
     (0..cell.entries.len()).filter_map(of_row).collect()
 }
@@ -52,17 +53,17 @@ fn fastest_read(cell: &MicroCell, bytes: u64, limits: &Limits, caches: &[u64]) -
     if cell.op == Operation::Dequantize {
         return None;
     }
-    // Rotated over more than the caches hold, as the stream beside them is.
-    let from_memory = cell.residency == Residency::Dram;
-    let stream = cell.stream.as_ref().filter(|_| from_memory);
-    let least = stream.and_then(|stream| stream.ns.iter().copied().filter(|ns| *ns > 0).min().map(|ns| (stream, ns)));
-    match least {
-        Some((stream, ns)) => {
-            let gb_s = stream.bytes_per_call as f64 * f64::from(cell.calls_per_epoch) / ns as f64;
-            (gb_s.is_finite() && gb_s > 0.0).then(|| ("DRAM".into(), gb_s))
-        }
-        None => at_best(limits, caches, bytes, cell.threads),
+    if cell.residency != Residency::Dram {
+        return at_best(limits, caches, bytes, cell.threads);
     }
+    // Rotated over more than the caches hold, as the stream beside them is: no cache keeps any of it.
+    let stream = cell.stream.as_ref();
+    let least = stream.and_then(|stream| stream.ns.iter().copied().filter(|ns| *ns > 0).min().map(|ns| (stream, ns)));
+    let gb_s = match least {
+        Some((stream, ns)) => stream.bytes_per_call as f64 * f64::from(cell.calls_per_epoch) / ns as f64,
+        None => bandwidth(limits, "DRAM", bytes, cell.threads)?.read_gb_s.high,
+    };
+    (gb_s.is_finite() && gb_s > 0.0).then(|| ("DRAM".into(), gb_s))
 }
 
 /// How fast so many bytes can be read again and again at best, in 10^9 bytes a second, and from where: of these the
@@ -117,9 +118,8 @@ impl<'r> Reads<'r> {
     /// Why so many `bytes` cannot be read `a_second` times: more than 1.25 times what the fastest samples allow.
     pub fn impossible(self, bytes: u64, threads: usize, a_second: f64) -> Option<String> {
         let limits = self.limits.filter(|_| bytes > 0)?;
-        let (place, gb_s) = at_best(limits, &limits.caches(self.caches), bytes, threads.max(1))?;
-        let times = beyond_reading(bytes, gb_s, a_second)?;
-        Some(format!("{times:.2} times as fast as {bytes} bytes can be read from {place} ({gb_s:.1} GB/s)"))
+        let read = at_best(limits, &limits.caches(self.caches), bytes, threads.max(1))?;
+        beyond_reading((bytes, "bytes"), read, a_second)
     }
 }
 
@@ -165,6 +165,11 @@ mod tests {
         cell.summaries[1].gelem_s = allowed * 1.26;
         let [(row, why)] = &impossible(&receipt, &cell)[..] else { panic!("one row") };
         assert!(*row == 1 && why.starts_with("1.26 times as fast as") && why.contains("read from DRAM"), "{why}");
+        // One whose rounds have no stream is held against memory, not against a cache that one operand would fit.
+        let mut alone = cell.clone();
+        alone.stream = None;
+        let [(_, why)] = &impossible(&receipt, &alone)[..] else { panic!("one row") };
+        assert!(why.contains("read from DRAM ("), "{why}");
         // Without limits nothing is known.
         receipt.limits = None;
         assert_eq!(impossible(&receipt, &cell), []);
