@@ -4,7 +4,6 @@ use receipt::{AsmLine, Mix};
 use std::ops::Range;
 
 /// Every instruction that a call executed, in order of address: their executions add up to the call's count.
-#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 pub struct Assembly {
     /// The instructions.
     pub lines: Vec<AsmLine>,
@@ -18,7 +17,6 @@ pub struct Assembly {
 
 /// An instruction at an address, in a function that begins at `entry`: of so many bytes, executed so often, of which
 /// `once` is what one execution does.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub fn line((entry, at): (u64, u64), (bytes, executions): (u64, u64), once: &Mix<u64>, text: String) -> AsmLine {
     let class = once.classes.named().find(|(_, count)| *count > 0).map_or("other", |(name, _)| name);
     let memory_bytes = once.memory.bytes_loaded + once.memory.bytes_stored;
@@ -26,7 +24,6 @@ pub fn line((entry, at): (u64, u64), (bytes, executions): (u64, u64), once: &Mix
 }
 
 /// Where an address is in a function that begins at `entry`.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub fn offset(entry: u64, at: u64) -> i64 {
     at.wrapping_sub(entry).cast_signed()
 }

@@ -37,7 +37,6 @@ pub struct Call {
 }
 
 /// What one call executed, and what a static model says of its hot loop.
-#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 pub struct Counted {
     /// As a receipt keeps it: instructions by class and width, memory traffic, the hot loop.
     pub record: CountRecord,

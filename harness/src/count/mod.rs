@@ -13,12 +13,10 @@ mod call;
 mod emulated;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod followed;
-#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 mod hot_loop;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod record;
 mod static_model;
-#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 mod trace;
 
 pub use assembly::Assembly;

@@ -1,7 +1,6 @@
 //! Asks llvm-mca, where it is installed, how many cycles the hot loop takes on a model of this CPU, or, of an emulated
 //! Arm, on models of those that many have.
 
-#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 mod pressure;
 
 use crate::machine::host;
@@ -12,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// llvm-mca's answer: the loop on a model of a CPU with all data in the first-level cache and no wrong guesses.
-#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StaticModel {
     /// Name and version of the tool, llvm-mca.
@@ -51,7 +49,6 @@ pub struct Model {
     tools: Result<Vec<Tool>, String>,
 }
 
-#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 struct Tool {
     path: PathBuf,
     version: String,
@@ -206,7 +203,6 @@ fn has_own_ports(report: &str, cpu: &str) -> bool {
 impl Model {
     /// Cycles of a loop of which a pass is `assembly`, by each model: none without a tool, an error in one line where
     /// the tool does not answer.
-    #[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
     pub fn ask(&self, assembly: &str, weights_per_pass: f64) -> Vec<Result<StaticModel, String>> {
         let tools = self.tools.iter().flatten();
         tools.map(|tool| tool.ask(assembly, weights_per_pass)).collect()
@@ -229,7 +225,6 @@ impl Model {
 }
 
 impl Tool {
-    #[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
     fn ask(&self, assembly: &str, weights_per_pass: f64) -> Result<StaticModel, String> {
         let failed = |why: String| format!("llvm-mca {} on {}: {why}", self.version, self.cpu);
         let report = run(&self.path, self.cpu, assembly).map_err(failed)?;
@@ -249,7 +244,6 @@ impl Tool {
 }
 
 /// Block throughput and simulated cycles of one pass.
-#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
 fn cycles(report: &str) -> Option<[f64; 2]> {
     let value = |name: &str| {
         let line = report.lines().find_map(|line| line.strip_prefix(name))?;

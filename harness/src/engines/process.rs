@@ -180,7 +180,12 @@ fn spawn(command: &[String], cpus: &[usize], log: &Log, patience: Duration) -> R
     // An abort of ggml starts a debugger; a panic of ours is one line.
     child.env("GGML_NO_BACKTRACE", "1").env("RUST_BACKTRACE", "0");
     child.process_group(0);
-    let (parent, cpus) = (std::process::id(), cpu_set(cpus));
+    let parent = std::process::id();
+    #[cfg(target_os = "linux")]
+    let cpus = cpu_set(cpus);
+    // Elsewhere no process can be kept to CPUs.
+    #[cfg(not(target_os = "linux"))]
+    let _ = cpus;
     let settle = move || {
         interrupt::end_with_parent(parent)?;
         #[cfg(target_os = "linux")]
@@ -203,9 +208,6 @@ fn cpu_set(cpus: &[usize]) -> Option<nix::sched::CpuSet> {
     let mut set = nix::sched::CpuSet::new();
     cpus.iter().try_for_each(|cpu| set.set(*cpu)).ok().filter(|()| !cpus.is_empty()).map(|()| set)
 }
-
-#[cfg(all(unix, not(target_os = "linux")))]
-fn cpu_set(_: &[usize]) {}
 
 #[cfg(not(unix))]
 fn spawn(_: &[String], _: &[usize], _: &Log, _: Duration) -> Result<(Child, Channel)> {

@@ -75,7 +75,6 @@ struct Prepared {
     /// Hash of the output that matched the oracle.
     checked: String,
     /// Address of the kernel's function.
-    #[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), allow(dead_code))]
     entry: u64,
 }
 

@@ -52,6 +52,7 @@ impl Patience {
     }
 
     /// How long a call that is followed through at most `stops` stops may take: a stop takes some microseconds.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     pub fn followed(self, stops: u64) -> Duration {
         self.0.unwrap_or(ANSWER + Duration::from_micros(stops.saturating_mul(50)))
     }
@@ -240,11 +241,13 @@ impl Worker {
     }
 
     /// Notes that another has waited for the worker's end: its process id may be another process's by now.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     pub fn reaped(&mut self) {
         self.reaped = true;
     }
 
     /// The worker's process id.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -91,7 +91,7 @@ mod here {
         })?;
         // SAFETY: as above.
         unsafe { asm!("movz xzr, #0xE17") };
-        let lines = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
+        let counted = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
         let none = || {
             Error::failed(format!(
                 "{}: the plugin of qemu counted nothing: {} is as this program left it, or the kernel did not return",
@@ -99,7 +99,7 @@ mod here {
                 path.display()
             ))
         };
-        let executed = parse(&lines, done.codes).ok_or_else(none)?;
+        let executed = parse(&counted, done.codes).ok_or_else(none)?;
         let hot = hot_loop::find(&executed);
         let in_loop = hot.as_ref().map_or(0..0, |hot| hot.within(&executed));
         let lines = lines(&executed, entry, model);
@@ -129,7 +129,7 @@ mod here {
             _ => format!(".inst {op:#010x}"),
         };
         let one = |(i, (&at, e)): (usize, (&u64, &Executed<Code>))| {
-            let once = decode::mix([&Executed { count: 1, ..*e }]);
+            let once = decode::mix(&mut [&Executed { count: 1, ..*e }].into_iter());
             line((entry, at), (4, e.count), &once, text(i, e.instruction.op))
         };
         executed.iter().enumerate().map(one).collect()
