@@ -139,7 +139,13 @@ for path in sys.argv[1:]:
 sys.exit(f"more instructions than promised: {', '.join(over)}" if over else 0)
 PYTHON
     # Ceilings by llvm-mca's models of other CPUs, where it is installed; models, no measurements.
-    counted --kernels neon-sdot-tile16 --shape 256x2560
-    counted --kernels neon-smmla --op gemm --tokens 8 --shape 256x2560
+    {
+        counted --kernels neon-sdot-tile16 --shape 256x2560
+        counted --kernels neon-smmla --op gemm --tokens 8 --shape 256x2560
+    } | tee "$scratch/ceilings"
+    if compgen -c llvm-mca >/dev/null && [ "$(grep -c "on neoverse-v1" "$scratch/ceilings")" != 2 ]; then
+        echo "llvm-mca is installed, and a ceiling of a Neoverse V1 is not shown" >&2
+        exit 1
+    fi
 fi
 section "all passed"

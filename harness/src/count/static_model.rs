@@ -77,7 +77,7 @@ impl Model {
 /// CPUs that stand for those of servers and of laptops, by llvm-mca's names. None is the machine that counts.
 const ARM: [&str; 4] = ["neoverse-n1", "neoverse-v1", "neoverse-v2", "apple-m1"];
 
-/// Architecture of the code, as LLVM's tools call it.
+/// Architecture of the code, as llvm-mca is told.
 const TRIPLE: &str = if cfg!(target_arch = "aarch64") { "-mtriple=aarch64" } else { "-mtriple=x86_64" };
 
 fn find() -> Result<Vec<Tool>, String> {
@@ -208,19 +208,22 @@ impl Model {
         tools.map(|tool| tool.ask(assembly, weights_per_pass)).collect()
     }
 
-    /// The assembly of instructions of Arm, by the tool's sibling that decodes them. Empty without a tool, and where it
-    /// does not answer.
+    /// The assembly of instructions of Arm, a line each, by the tool's sibling that decodes them; empty without a tool.
+    ///
+    /// # Errors
+    /// One line, where the sibling is missing or does not decode them.
     #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
-    pub fn disassembled(&self, code: &[u32]) -> String {
-        let Some(tool) = self.tools.iter().flatten().next() else { return String::new() };
+    pub fn disassembled(&self, code: &[u32]) -> Result<String, String> {
+        let Some(tool) = self.tools.iter().flatten().next() else { return Ok(String::new()) };
         let name = tool.path.file_name().and_then(|name| name.to_str()).unwrap_or("llvm-mca");
         let decoder = tool.path.with_file_name(name.replacen("llvm-mca", "llvm-mc", 1));
         let bytes = code.iter().flat_map(|op| op.to_le_bytes()).map(|byte| format!("{byte:#04x} "));
-        let mut command = Command::new(decoder);
-        let text = piped(command.args(["--disassemble", TRIPLE, "-mattr=+all"]), &bytes.collect::<String>());
+        let mut command = Command::new(&decoder);
+        let text =
+            piped(command.args(["--disassemble", "--triple=aarch64", "-mattr=+all"]), &bytes.collect::<String>());
+        let text = text.map_err(|why| format!("{}: {why}", decoder.display()))?;
         // Directives are no instructions.
-        let lines = text.unwrap_or_default();
-        lines.lines().filter(|line| !line.trim_start().starts_with('.')).map(|line| format!("{line}\n")).collect()
+        Ok(text.lines().filter(|line| !line.trim_start().starts_with('.')).map(|line| format!("{line}\n")).collect())
     }
 }
 

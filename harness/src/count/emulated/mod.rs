@@ -102,7 +102,9 @@ mod here {
         let executed = parse(&counted, done.codes).ok_or_else(none)?;
         let hot = hot_loop::find(&executed);
         let in_loop = hot.as_ref().map_or(0..0, |hot| hot.within(&executed));
-        let lines = lines(&executed, entry, model);
+        let ops: Vec<u32> = executed.values().map(|e| e.instruction.op).collect();
+        let decoded = model.disassembled(&ops);
+        let lines = lines(&executed, entry, decoded.as_deref().unwrap_or_default());
         let facts = Facts {
             name: done.name,
             code_bytes: done.codes.1,
@@ -113,19 +115,25 @@ mod here {
         };
         let (record, weights) = record(subject.id, call, facts, (&executed, hot.as_ref()), |e| decode::mix(e));
         let pass: Vec<Code> = hot.iter().flat_map(|hot| &hot.pass).map(|e| e.instruction).collect();
-        let text = model.disassembled(&pass.iter().map(|code| code.op).collect::<Vec<_>>());
-        let static_models = if text.is_empty() { Vec::new() } else { model.ask(&text, weights) };
+        let text = decoded.and_then(|_| model.disassembled(&pass.iter().map(|code| code.op).collect::<Vec<_>>()));
+        let static_models = match &text {
+            Ok(text) if text.is_empty() => Vec::new(),
+            Ok(text) => model.ask(text, weights),
+            Err(why) => vec![Err(why.clone())],
+        };
         let pass = pass.iter().map(|code| offset(entry, code.at)).collect();
-        Ok(Counted { record, static_models, assembly: Assembly { lines, in_loop, pass, text } })
+        Ok(Counted {
+            record,
+            static_models,
+            assembly: Assembly { lines, in_loop, pass, text: text.unwrap_or_default() },
+        })
     }
 
     /// All executed instructions in order of address: as text where a decoder is there, else as they are in the code.
-    fn lines(executed: &Trace<Code>, entry: u64, model: &Model) -> Vec<AsmLine> {
-        let ops: Vec<u32> = executed.values().map(|e| e.instruction.op).collect();
-        let decoded = model.disassembled(&ops);
+    fn lines(executed: &Trace<Code>, entry: u64, decoded: &str) -> Vec<AsmLine> {
         let decoded: Vec<&str> = decoded.lines().collect();
         let text = |i: usize, op: u32| match decoded.get(i) {
-            Some(text) if decoded.len() == ops.len() => text.trim().replace('\t', " "),
+            Some(text) if decoded.len() == executed.len() => text.trim().replace('\t', " "),
             _ => format!(".inst {op:#010x}"),
         };
         let one = |(i, (&at, e)): (usize, (&u64, &Executed<Code>))| {
