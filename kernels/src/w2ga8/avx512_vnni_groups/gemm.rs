@@ -21,9 +21,13 @@
 //!
 //! Another tile is 32 rows by 12 tokens, or 8: two panels share each activation, loaded once into a register, and the
 //! f32 sums lie in memory. On an Intel Xeon (family 6 model 207), 2026-11-30, one thread, of the speed of `avx512-vnni`
-//! in the faster of its tiles (15 rounds): groups of 128 by token 0.893 [0.881, 0.896], by 128 0.890 [0.879, 0.904], of
-//! 256 0.923, where the tile of one panel had 0.765, 0.775 and 0.805. By 32 the tile of one panel is faster (0.68, of
-//! 64 0.71). Which of the two goes over batches, a probe decides.
+//! in the faster of its tiles (15 rounds): groups of 128 by token 0.936 [0.920, 0.949], by 128 0.906 [0.892, 0.925], of
+//! 256 by token 0.951 [0.947, 0.967]; the tile of one panel is at 0.77 to 0.81 there. By 32 both tiles tie: groups of
+//! 128 0.702 [0.693, 0.716], of 256 0.725. Which of the two goes over batches, a probe decides.
+//!
+//! There conversions and `fmadd` take the two ports of the products: for 384 products of 12 tokens with a group of 128
+//! and 32 masks 24 more by token, 36 by 128, 108 by 32. So 0.95, 0.92 and 0.79 of a kernel without them is all that a
+//! loop of these instructions can reach.
 //!
 //! From the prototypes of this project. 24 tokens a tile, as without groups, do not leave registers for the f32 sums.
 
