@@ -57,6 +57,7 @@ mod here {
     use kernels::Family;
     use receipt::AsmLine;
     use std::arch::asm;
+    use std::collections::BTreeMap;
     use std::path::PathBuf;
 
     /// Counts one call of a kernel, and asks `model` about its hot loop. `method` makes no difference: the plugin sees
@@ -102,9 +103,8 @@ mod here {
         let executed = parse(&counted, done.codes).ok_or_else(none)?;
         let hot = hot_loop::find(&executed);
         let in_loop = hot.as_ref().map_or(0..0, |hot| hot.within(&executed));
-        let ops: Vec<u32> = executed.values().map(|e| e.instruction.op).collect();
-        let decoded = model.disassembled(&ops);
-        let lines = lines(&executed, entry, decoded.as_deref().unwrap_or_default());
+        let texts = disassembled(&executed, model);
+        let lines = lines(&executed, entry, texts.as_ref().unwrap_or(&BTreeMap::new()));
         let facts = Facts {
             name: done.name,
             code_bytes: done.codes.1,
@@ -114,14 +114,17 @@ mod here {
             listing: lines[in_loop.clone()].to_vec(),
         };
         let (record, weights) = record(subject.id, call, facts, (&executed, hot.as_ref()), |e| decode::mix(e));
-        let pass: Vec<Code> = hot.iter().flat_map(|hot| &hot.pass).map(|e| e.instruction).collect();
-        let text = decoded.and_then(|_| model.disassembled(&pass.iter().map(|code| code.op).collect::<Vec<_>>()));
+        let pass: Vec<u64> = hot.iter().flat_map(|hot| &hot.pass).map(|e| e.instruction.at).collect();
+        let of_pass = |texts: BTreeMap<u64, String>| {
+            pass.iter().filter_map(|at| texts.get(at)).map(|text| format!("{text}\n")).collect::<String>()
+        };
+        let text = texts.map(of_pass);
         let static_models = match &text {
             Ok(text) if text.is_empty() => Vec::new(),
             Ok(text) => model.ask(text, weights),
             Err(why) => vec![Err(why.clone())],
         };
-        let pass = pass.iter().map(|code| offset(entry, code.at)).collect();
+        let pass = pass.iter().map(|at| offset(entry, *at)).collect();
         Ok(Counted {
             record,
             static_models,
@@ -129,18 +132,25 @@ mod here {
         })
     }
 
+    /// The instructions as text, by address; none without a decoder.
+    fn disassembled(executed: &Trace<Code>, model: &Model) -> std::result::Result<BTreeMap<u64, String>, String> {
+        let ops: Vec<u32> = executed.values().map(|e| e.instruction.op).collect();
+        let text = model.disassembled(&ops)?;
+        let texts: Vec<String> = text.lines().map(|text| text.trim().replace('\t', " ")).collect();
+        if !texts.is_empty() && texts.len() != ops.len() {
+            return Err(format!("{} instructions were decoded as {}", ops.len(), texts.len()));
+        }
+        Ok(executed.keys().copied().zip(texts).collect())
+    }
+
     /// All executed instructions in order of address: as text where a decoder is there, else as they are in the code.
-    fn lines(executed: &Trace<Code>, entry: u64, decoded: &str) -> Vec<AsmLine> {
-        let decoded: Vec<&str> = decoded.lines().collect();
-        let text = |i: usize, op: u32| match decoded.get(i) {
-            Some(text) if decoded.len() == executed.len() => text.trim().replace('\t', " "),
-            _ => format!(".inst {op:#010x}"),
-        };
-        let one = |(i, (&at, e)): (usize, (&u64, &Executed<Code>))| {
+    fn lines(executed: &Trace<Code>, entry: u64, texts: &BTreeMap<u64, String>) -> Vec<AsmLine> {
+        let one = |(&at, e): (&u64, &Executed<Code>)| {
             let once = decode::mix(&mut [&Executed { count: 1, ..*e }].into_iter());
-            line((entry, at), (4, e.count), &once, text(i, e.instruction.op))
+            let text = texts.get(&at).cloned().unwrap_or_else(|| format!(".inst {:#010x}", e.instruction.op));
+            line((entry, at), (4, e.count), &once, text)
         };
-        executed.iter().enumerate().map(one).collect()
+        executed.iter().map(one).collect()
     }
 }
 
