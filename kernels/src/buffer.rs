@@ -61,6 +61,10 @@ impl<T: Plain> AlignedBuffer<T> {
 
 impl<T: Plain> Drop for AlignedBuffer<T> {
     fn drop(&mut self) {
+        #[cfg(all(target_os = "linux", not(miri)))]
+        if let Some(pages) = self.pages.take() {
+            return crate::guarded::done_with(pages);
+        }
         if let (None, Some(layout)) = (&self.pages, Self::layout(self.len)) {
             // SAFETY: `start` came from `alloc_zeroed` with this very layout; `T: Plain` needs no drop.
             unsafe { dealloc(self.start.as_ptr().cast(), layout) }

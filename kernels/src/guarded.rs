@@ -15,6 +15,8 @@ mod state;
 #[cfg(all(test, target_os = "linux", not(miri)))]
 use crate::{AlignedBuffer, CpuFeatures, huge_pages::smaps_of, testing::feature_sets};
 use std::cell::Cell;
+#[cfg(all(target_os = "linux", not(miri)))]
+use {crate::huge_pages::Pages, std::cell::RefCell, std::collections::BTreeMap, std::ptr::NonNull};
 
 /// A multiple of every page size in use.
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -57,19 +59,59 @@ pub(crate) fn active() -> bool {
     cfg!(all(target_os = "linux", not(miri))) && SIDE.get() == Some(Side::End)
 }
 
+/// Most mappings that a thread keeps.
+#[cfg(all(target_os = "linux", not(miri)))]
+const KEPT: usize = 512;
+
+#[cfg(all(target_os = "linux", not(miri)))]
+thread_local! {
+    /// Mappings of one granule between two, for the next buffers: a suite makes a million, each of which would cost
+    /// three calls of the system. By address: the highest is the next one, as the system has it, so that the same
+    /// operands of each case lie where those of the last one lay, and a kernel that knows results by address is wrong.
+    static FREE: RefCell<BTreeMap<NonNull<u8>, Pages>> = const { RefCell::new(BTreeMap::new()) };
+}
+
 /// `bytes` zeros between granules that may not be touched, if this thread is within [`placed`].
 #[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) fn zeroed(bytes: usize) -> Option<crate::huge_pages::Pages> {
-    use rustix::mm::{MprotectFlags, ProtFlags, mprotect};
+pub(crate) fn zeroed(bytes: usize) -> Option<Pages> {
     let side = SIDE.get()?;
     let inner = bytes.next_multiple_of(GRANULE);
-    let mut pages = crate::huge_pages::Pages::map(inner + 2 * GRANULE, ProtFlags::empty())?;
-    let first = pages.start.as_ptr().wrapping_byte_add(GRANULE);
+    let kept = (inner == GRANULE).then(|| FREE.with_borrow_mut(BTreeMap::pop_last)).flatten();
+    let used_before = kept.is_some();
+    let mut pages = kept.map(|(_, pages)| pages).or_else(|| between(inner))?;
+    let first = pages.whole().0.as_ptr().wrapping_byte_add(GRANULE);
+    let offset = if side == Side::Start { 0 } else { inner - bytes };
+    pages.start = NonNull::new(first.wrapping_byte_add(offset))?;
+    if used_before {
+        // SAFETY: these bytes lie in the readable and writable part of the mapping, which nothing else knows of now.
+        unsafe { pages.start.write_bytes(0, bytes) };
+    }
+    Some(pages)
+}
+
+/// A new mapping: `inner` zeros between two granules that may not be touched.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn between(inner: usize) -> Option<Pages> {
+    use rustix::mm::{MprotectFlags, ProtFlags, mprotect};
+    let pages = Pages::map(inner + 2 * GRANULE, ProtFlags::empty())?;
+    let first = pages.whole().0.as_ptr().wrapping_byte_add(GRANULE);
     // SAFETY: the range lies in the new mapping, which nothing else knows of yet.
     unsafe { mprotect(first.cast(), inner, MprotectFlags::READ | MprotectFlags::WRITE) }.ok()?;
-    let offset = if side == Side::Start { 0 } else { inner - bytes };
-    pages.start = std::ptr::NonNull::new(first.wrapping_byte_add(offset))?;
     Some(pages)
+}
+
+/// Takes the mapping of a buffer that is dropped: kept for the next one where it is of the common size.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) fn done_with(pages: Pages) {
+    // Buffers in huge pages are larger. A thread that ends keeps nothing.
+    if pages.whole().1 == 3 * GRANULE {
+        let _ = FREE.try_with(|free| {
+            let mut free = free.borrow_mut();
+            if free.len() < KEPT {
+                free.insert(pages.whole().0, pages);
+            }
+        });
+    }
 }
 
 #[cfg(all(test, target_os = "linux", not(miri)))]
@@ -87,6 +129,15 @@ mod tests {
                 assert_eq!(permissions(forbidden), "---p", "{bytes} bytes, {side:?}");
                 assert_eq!([permissions(first), permissions(end - 1)], ["rw-p", "rw-p"]);
             }
+        }
+        // What a buffer held is nothing to the next one in its place.
+        for side in Side::BOTH {
+            let (lay, place) =
+                (guard(side, &[7u8; 100]), |buffer: &AlignedBuffer<u8>| buffer.as_ptr().addr() / GRANULE);
+            let first = place(&lay);
+            drop(lay);
+            let next = placed(side, || AlignedBuffer::<u8>::zeroed(99));
+            assert!(place(&next) == first && next.iter().all(|&byte| byte == 0), "{side:?}");
         }
         let outside = AlignedBuffer::<u8>::zeroed(64);
         assert_eq!(outside.as_ptr().addr() % 64, 0, "outside of `placed` nothing changes");

@@ -30,6 +30,11 @@ mod imp {
             Some(Self { base, mapped: bytes, start: base.cast() })
         }
 
+        /// The first byte of the mapping, and how many it has.
+        pub(crate) fn whole(&self) -> (NonNull<u8>, usize) {
+            (self.base.cast(), self.mapped)
+        }
+
         /// `bytes` zeros at a multiple of [`SIZE`]; None if there are too few bytes or the system refuses.
         pub(crate) fn huge(bytes: usize) -> Option<Self> {
             if bytes < SIZE {
