@@ -8,7 +8,7 @@ use receipt::{Family, KernelRecord};
 const USUAL_ROUNDS: usize = 100;
 const SHARE_OF_LONG_CELLS: f64 = 2.0 / 3.0;
 /// Seconds of what does not depend on the matrix: the oracle's cases and the limits; for each kernel its count.
-const LIMITS_S: f64 = 3.0;
+const LIMITS_S: f64 = 1.5;
 const A_KERNEL_S: f64 = 0.5;
 /// Seconds to make a cell ready, for each weight: random codes, all packings and copies, and the oracle.
 const READY_S: f64 = 4e-8;

@@ -13,6 +13,7 @@ use receipt::judge::level::{capacity, level};
 use receipt::judge::stats::median;
 use receipt::{Bandwidth, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
 use std::hint::black_box;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -166,39 +167,53 @@ struct Sampling {
 }
 
 fn bandwidth(team: &mut Team, features: CpuFeatures, bytes: &mut [u8], level: String, sampling: Sampling) -> Bandwidth {
-    let total = bytes.len() as f64;
+    let total = bytes.len();
     let better = |loops: [Spread; 2]| if loops[0].high >= loops[1].high { loops[0] } else { loops[1] };
     // Written first: memory never written is one page of zeros. The widest stores are not always the best.
-    let mut write =
-        |allowed| rate(total, sampling, |passes| stream::write_passes(team, allowed, black_box(&mut *bytes), passes));
+    let mut write = |allowed| {
+        rate(total, sampling, |part, passes| stream::write_passes(team, allowed, black_box(&mut bytes[part]), passes))
+    };
     let write_gb_s = better([write(features), write(features.intersect(CpuFeatures::X86_64_V3))]);
     let mut read = |prefetch: Option<Prefetch>| {
-        rate(total, sampling, |passes| {
-            black_box(stream::read_passes(team, features, black_box(&*bytes), passes, prefetch));
+        rate(total, sampling, |part, passes| {
+            black_box(stream::read_passes(team, features, black_box(&bytes[part]), passes, prefetch));
         })
     };
     let read_gb_s = better([read(None), better(Prefetch::ALL.map(|kind| read(Some(kind))))]);
-    Bandwidth { level, threads: team.threads(), bytes: bytes.len() as u64, read_gb_s, write_gb_s }
+    Bandwidth { level, threads: team.threads(), bytes: total as u64, read_gb_s, write_gb_s }
 }
 
-/// Amount per nanosecond of `work(passes)`, which does `amount` a pass.
-fn rate(amount: f64, sampling: Sampling, mut work: impl FnMut(usize)) -> Spread {
+/// Passes over a buffer that last longer than this many samples are taken in stretches.
+const STRETCHES: f64 = 4.0;
+/// Stretches begin where the loops of a stream do.
+const STRETCH_STEP: usize = 256;
+
+/// Bytes per nanosecond of `work(part, passes)`, which goes over a part of the `total` bytes so many times.
+///
+/// Where one pass over all of them lasts much longer than a sample may, a sample is one pass over a stretch, each time
+/// the next one, after one pass over the whole: between two visits of a byte nearly all others are visited.
+fn rate(total: usize, sampling: Sampling, mut work: impl FnMut(Range<usize>, usize)) -> Spread {
     let Sampling { samples, ns: sample_ns } = sampling;
-    let mut time = |passes: usize| {
+    let mut time = |part: Range<usize>, passes: usize| {
         let start = Instant::now();
-        work(passes);
+        work(part, passes);
         (start.elapsed().as_nanos() as f64).max(1.0)
     };
     let mut passes = 1;
     let pass_ns = loop {
-        let ns = time(passes);
+        let ns = time(0..total, passes);
         if ns > sample_ns / 8.0 || passes >= 1 << 24 {
             break ns / passes as f64;
         }
         passes *= 4;
     };
+    let stretch = (total as f64 * sample_ns / pass_ns) as usize / STRETCH_STEP * STRETCH_STEP;
+    if pass_ns > STRETCHES * sample_ns && stretch > 0 {
+        let starts = (0..total / stretch).map(|i| i * stretch).cycle().take(samples);
+        return spread(starts.map(|start| stretch as f64 / time(start..start + stretch, 1)).collect());
+    }
     let passes = ((sample_ns / pass_ns).round() as usize).clamp(1, 1 << 26);
-    spread((0..samples).map(|_| amount * passes as f64 / time(passes)).collect())
+    spread((0..samples).map(|_| (total * passes) as f64 / time(0..total, passes)).collect())
 }
 
 fn spread(samples: Vec<f64>) -> Spread {
@@ -320,13 +335,34 @@ mod tests {
     #[test]
     fn a_rate_is_amount_over_time_and_its_spread_is_ordered() {
         let mut passes_seen = 0;
-        let rate = rate(1000.0, Sampling { samples: 3, ns: 1e5 }, |passes| {
+        let rate = rate(1000, Sampling { samples: 3, ns: 1e5 }, |part, passes| {
+            assert_eq!(part, 0..1000);
             passes_seen += passes;
             std::thread::sleep(std::time::Duration::from_micros(passes as u64 * 20));
         });
         assert!(passes_seen > 3);
         // 1000 units in at least 20 us a pass.
         assert!(rate.low > 0.0 && rate.low <= rate.median && rate.median <= rate.high && rate.high <= 0.05, "{rate:?}");
+    }
+
+    #[test]
+    fn a_sample_of_what_takes_long_is_the_next_stretch_of_it() {
+        let total = 16_000 * STRETCH_STEP;
+        let mut parts = Vec::new();
+        // 1 ns a byte: a pass of 4 ms, and samples of 100 us.
+        rate(total, Sampling { samples: 60, ns: 1e5 }, |part, passes| {
+            assert_eq!(passes, 1);
+            std::thread::sleep(std::time::Duration::from_nanos(part.len() as u64));
+            parts.push(part);
+        });
+        let stretches = &parts[1..];
+        let (length, count) = (stretches[0].len(), total / stretches[0].len());
+        assert_eq!((parts[0].clone(), stretches.len()), (0..total, 60));
+        assert!(length.is_multiple_of(STRETCH_STEP) && count >= STRETCHES as usize, "{stretches:?}");
+        for (i, stretch) in stretches.iter().enumerate() {
+            let start = i % count * length;
+            assert_eq!(*stretch, start..start + length, "all of them before the first one again");
+        }
     }
 
     #[test]
