@@ -89,12 +89,17 @@ fn faults_are_rows_and_the_run_goes_on() {
 
 /// A scenario of one small product and a whole text.
 fn text_scenario(folder: &Path) -> String {
-    let micro = "[micro]\nrounds = 9\ngemv = [\"64x512\"]\nresidency = [\"llc\"]\n";
     let text = "[generate]\nprompt = \"ROMEO:\"\nmax_tokens = 12\nrounds = 2\ngoldens = true\n";
     let scored = "[perplexity]\nwindows = 1\nwindow = 16\n";
+    scenario_of(folder, &[text, scored].concat())
+}
+
+/// One product and these texts.
+fn scenario_of(folder: &Path, texts: &str) -> String {
+    let micro = "[micro]\nrounds = 9\ngemv = [\"64x512\"]\nresidency = [\"llc\"]\n";
     let head = "name = \"text\"\nsummary = \"t\"\nanalysis = \"t\"\nmodel = \"builtin\"\n";
     let path = folder.join("text.toml");
-    std::fs::write(&path, [head, micro, text, scored].concat()).expect("written");
+    std::fs::write(&path, [head, micro, texts].concat()).expect("written");
     path.display().to_string()
 }
 
@@ -175,7 +180,8 @@ fn a_fault_in_a_text_is_a_row() {
 #[test]
 fn a_gate_times_a_library_in_both_builds() {
     let folder = TempDir::new().expect("a folder");
-    let (scenario, out) = (text_scenario(folder.path()), folder.path().join("gate").display().to_string());
+    let out = folder.path().join("gate").display().to_string();
+    let scenario = scenario_of(folder.path(), "[generate]\nprompt = \"ROMEO:\"\nmax_tokens = 4\nrounds = 1\n");
     let plain = library(folder.path(), "kernels/examples/guest/plain.c", &[]);
     let own = program();
     let args = ["gate", "--against", &own, "--scenario", &scenario, "--kernels", "plain-c", "--out", &out, "--json"];
