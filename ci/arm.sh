@@ -43,6 +43,10 @@ on() { # CPU COMMAND...: the command, with programs for Arm run as on this CPU
     RUSTFLAGS="-D warnings" CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu" "$@"
 }
 
+# Pages and what follows from receipts are built in the least time.
+cheap=()
+for package in receipt reports; do cheap+=(--config "profile.dev.package.$package.opt-level=0"); done
+
 section "kernels on three CPUs"
 for cpu in cortex-a72 neoverse-n1 max; do
     echo "as on $cpu"
@@ -51,21 +55,15 @@ for cpu in cortex-a72 neoverse-n1 max; do
     on $cpu cargo test --quiet -p kernels --target $target --lib --tests "${skipped[@]}"
 done
 
-built() { # NAME FLAGS...: builds what the flags name, and prints where cargo put the executable of that name
-    local name=$1
-    shift
-    cargo build --quiet --message-format=json-render-diagnostics "$@" >"$scratch/messages"
-    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$scratch/messages" | grep "/$name\$"
-}
-
 section "the program and the bits of it, built together: of fewer packages their dependencies have other features"
-on max built bits -p harness -p model --bin tritbench --example bits --target $target >"$scratch/bits"
-program=$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$scratch/messages" | grep '/tritbench$')
-bits=$(cat "$scratch/bits")
+both=(-p harness -p model --bin tritbench --example bits --target $target "${cheap[@]}")
+program=$(on max bash ci/built.sh tritbench "${both[@]}")
+bits=$(on max bash ci/built.sh bits "${both[@]}")
 
 section "the bits of this machine, and known answers: the built-in model, group-scaled ones, other architectures"
-# With the whole workspace selected nothing but the example is built where its tests were.
-"$(built bits --workspace --example bits)" | sed 's/ # .*//' >"$scratch/here"
+# With the whole workspace selected little is built where its tests were.
+here=(--workspace --bin tritbench --example bits)
+"$(bash ci/built.sh bits "${here[@]}")" | sed 's/ # .*//' >"$scratch/here"
 for cpu in cortex-a72 max; do
     qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu "$bits" >"$scratch/$cpu.by"
     sed 's/ # .*//' "$scratch/$cpu.by" >"$scratch/$cpu"
@@ -81,7 +79,7 @@ section "the program"
 run() { qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu "$program" "$@"; }
 run list kernels
 run verify >"$scratch/verify" || { cat "$scratch/verify"; exit 1; }
-exact=$(grep -c ' 0 .* exact$' "$scratch/verify")
+exact=$(grep -c ' 0 .* exact$' "$scratch/verify") || { cat "$scratch/verify"; echo "verify shows no exact row" >&2; exit 1; }
 echo "verify: $exact rows are exact"
 greedy=(generate --json --greedy --prompt ROMEO: --max-tokens 24 --kernel)
 ids() { python3 -c 'import json, sys; print(json.load(sys.stdin)["token_ids"])'; }
@@ -89,9 +87,11 @@ for kernel in scalar-i8 neon-i8 neon-sdot-tile16 neon-smmla; do
     run "${greedy[@]}" $kernel 2>/dev/null | ids >>"$scratch/ids"
 done
 [ "$(sort -u "$scratch/ids" | wc -l)" = 1 ] || { cat "$scratch/ids"; echo "kernels generate other ids" >&2; exit 1; }
-run perplexity --quick --json --kernel neon-smmla 2>/dev/null | python3 -c '
-import json, sys
-print("perplexity:", json.load(sys.stdin)["perplexity"])'
+perplexity() { python3 -c 'import json, sys; print(json.load(sys.stdin)["perplexity"])'; }
+ours=$("$(bash ci/built.sh tritbench "${here[@]}")" perplexity --quick --json --kernel scalar-i8 2>/dev/null | perplexity)
+theirs=$(run perplexity --quick --json --kernel neon-smmla 2>/dev/null | perplexity)
+[ "$ours" = "$theirs" ] || { echo "perplexity by neon-smmla is $theirs, by scalar-i8 on $(uname -m) $ours" >&2; exit 1; }
+echo "perplexity, here too: $theirs"
 
 fails() { # CODE WORD ARGUMENTS...: ends with this code and one line that has the word
     local code=0 want=$1 word=$2

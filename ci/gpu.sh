@@ -20,10 +20,20 @@ VK_DRIVER_FILES=$(drivers)
 export VK_DRIVER_FILES NODEVICE_SELECT=1 TRITBENCH_NEEDS_GPU=1
 
 # With the whole workspace selected only the program is built again: of fewer packages, what they depend on has other features.
-cargo test --workspace --features harness/gpu --lib
-cargo test --workspace --features harness/gpu --test program gpu
+gpu=(--workspace --features harness/gpu)
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+cargo test "${gpu[@]}" --lib --no-run --message-format=json-render-diagnostics >"$said"
+tests_of() { # FOLDER NAME FILTER...: runs a package's own tests where cargo runs them
+    local folder=$1 name=$2
+    shift 2
+    (cd "$folder" && "$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$said" | grep "/$name-[0-9a-f]*\$")" "$@")
+}
+tests_of kernels/gpu kernels_gpu
+tests_of harness harness gpu::
+cargo test "${gpu[@]}" --test program gpu
 
-program=$(bash ci/program.sh --features gpu)
+program=$(bash ci/built.sh tritbench "${gpu[@]}" --bin tritbench --example bits)
 "$program" list devices
 "$program" verify --device gpu
 
@@ -38,8 +48,6 @@ fails() { # CODE WHAT ARGUMENTS...: ends with this code and one line
     fi
     grep '^error: ' "$said"
 }
-said=$(mktemp)
-trap 'rm -f "$said"' EXIT
 for command in compare micro limits; do
     fails 5 "a software adapter is timed by $command" "$program" "$command" --device gpu
 done
