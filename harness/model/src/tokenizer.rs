@@ -330,16 +330,24 @@ impl<'a> Vocabulary<'a> {
         };
         let mut merges = Vec::with_capacity(len);
         for (i, merge) in strings.enumerate() {
-            let fail = |what: &str| Err(gguf.key_error(MERGES, format!("merge {i}, {}, {what}", quoted(merge))));
-            let Some((left, right)) = merge.split_once(' ').filter(|(l, r)| !l.is_empty() && !r.is_empty()) else {
-                return fail("is not two tokens with a space between");
+            let Some((left, right)) = halves(merge) else {
+                return Err(bad_merge(gguf, i, merge, "is not two tokens with a space between"));
             };
-            if ![left, right, &[left, right].concat()].iter().all(|token| self.ids.contains_key(token)) {
-                return fail("uses or makes a token that the vocabulary lacks");
-            }
             merges.push((left.to_string(), right.to_string()));
         }
         Ok(merges)
+    }
+
+    /// The first merge that uses or makes a token that the vocabulary lacks, as an error. Whoever builds the tokenizer
+    /// asks, when that failed: it looks all of them up itself, which is most of its time.
+    fn lacking_merge(&self, gguf: &Gguf) -> Option<Error> {
+        let (_, strings) = gguf.optional_strings(MERGES).ok()??;
+        let known = |merge| {
+            let (left, right) = halves(merge)?;
+            Some([left, right, &[left, right].concat()].iter().all(|token| self.ids.contains_key(token)))
+        };
+        let (i, merge) = strings.enumerate().find(|(_, merge)| known(merge) != Some(true))?;
+        Some(bad_merge(gguf, i, merge, "uses or makes a token that the vocabulary lacks"))
     }
 
     fn build(self, gguf: &Gguf, pre: Pre) -> Result<tokenizers::Tokenizer> {
@@ -348,7 +356,8 @@ impl<'a> Vocabulary<'a> {
         let merges = self.merges(gguf)?;
         let owned: Vocab = self.ids.iter().map(|(t, &id)| (t.to_string(), id)).collect();
         let bpe = BPE::builder().vocab_and_merges(owned, merges).ignore_merges(pre == Pre::LlamaBpe);
-        let mut inner = tokenizers::Tokenizer::new(bpe.build().map_err(failed)?);
+        let bpe = bpe.build().map_err(|e| self.lacking_merge(gguf).unwrap_or_else(|| failed(e)))?;
+        let mut inner = tokenizers::Tokenizer::new(bpe);
         inner.with_pre_tokenizer(Some(pre.build().map_err(failed)?));
         self.match_whole(&mut inner);
         Ok(inner)
@@ -389,6 +398,15 @@ impl<'a> Vocabulary<'a> {
         inner.add_special_tokens(&of_kind(CONTROL, true));
         inner.add_tokens(&of_kind(USER_DEFINED, false));
     }
+}
+
+/// The two tokens of a merge; `None` where there are not two with a space between.
+fn halves(merge: &str) -> Option<(&str, &str)> {
+    merge.split_once(' ').filter(|(left, right)| !left.is_empty() && !right.is_empty())
+}
+
+fn bad_merge(gguf: &Gguf, number: usize, merge: &str, what: &str) -> Error {
+    gguf.key_error(MERGES, format!("merge {number}, {}, {what}", quoted(merge)))
 }
 
 /// GPT-2's spelling of bytes as printable characters, inverted: `table[char] = byte`. Bytes that print stand for
