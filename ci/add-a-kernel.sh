@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Shows that a kernel and a layout are a file and a line each: ci/add-a-kernel.sh     exit 0 if so, 1 with what failed
-# In a copy of the tree, with this one's target folder for what both depend on, it adds the examples of CONTRIBUTING.md (kernels/tests/example): two kernels and a
+# In a copy of the tree, with a target folder of its own, it adds the examples of CONTRIBUTING.md (kernels/tests/example): two kernels and a
 # layout that one of them reads, by their files and one line each. There `cargo test -p kernels`, list, verify and compare must pass and show them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,14 +12,13 @@ fail() {
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 copy=$scratch/copy
-CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-export CARGO_TARGET_DIR
 mkdir "$copy"
 git ls-files -z | tar --null --files-from=- -cf - | tar -xf - -C "$copy" || fail "the tracked files cannot be copied to $copy"
 cd "$copy"
+export CARGO_TARGET_DIR=$scratch/target
 # What is not timed here is built in the least time.
 cheap=()
-for package in receipt reports; do cheap+=(--config "profile.dev.package.$package.opt-level=0"); done
+for package in '"*"' receipt reports; do cheap+=(--config "profile.dev.package.$package.opt-level=0"); done
 
 # add FOLDER AFTER MODULE: a file into the folder, and its line into the list there, behind that of another
 add() {
@@ -43,7 +42,7 @@ shows() {
     done
 }
 
-cargo test --quiet -p kernels --config 'profile.dev.package."*".opt-level=0' || fail "cargo test -p kernels fails with the examples in it"
+cargo test --quiet -p kernels "${cheap[@]}" || fail "cargo test -p kernels fails with the examples in it"
 program=$(bash ci/program.sh "${cheap[@]}") || fail "the program does not build with the examples in it"
 "$program" list kernels >"$scratch/list" || fail "list kernels fails"
 shows "$scratch/list" "list kernels" "${kernels[@]}" rows4

@@ -64,8 +64,13 @@ section "the bits of this machine, and known answers: the built-in model, group-
 # With the whole workspace selected little is built where its tests were.
 here=(--workspace --bin tritbench --example bits)
 "$(bash ci/built.sh bits "${here[@]}")" | sed 's/ # .*//' >"$scratch/here"
+emulated=()
 for cpu in cortex-a72 max; do
-    qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu "$bits" >"$scratch/$cpu.by"
+    qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu "$bits" >"$scratch/$cpu.by" &
+    emulated+=($!)
+done
+for process in "${emulated[@]}"; do wait "$process"; done
+for cpu in cortex-a72 max; do
     sed 's/ # .*//' "$scratch/$cpu.by" >"$scratch/$cpu"
     diff "$scratch/here" "$scratch/$cpu" >"$scratch/other" || {
         head -n 20 "$scratch/other" >&2
@@ -90,8 +95,10 @@ done
 perplexity() { python3 -c 'import json, sys; print(json.load(sys.stdin)["perplexity"])'; }
 ours=$("$(bash ci/built.sh tritbench "${here[@]}")" perplexity --quick --json --kernel scalar-i8 2>/dev/null | perplexity)
 theirs=$(run perplexity --quick --json --kernel neon-smmla 2>/dev/null | perplexity)
-[ "$ours" = "$theirs" ] || { echo "perplexity by neon-smmla is $theirs, by scalar-i8 on $(uname -m) $ours" >&2; exit 1; }
-echo "perplexity, here too: $theirs"
+# The products are the same bits; an f16 head adds in the order of its vectors, so what follows is held to the margin of the known answers.
+python3 -c 'import sys; a, b = map(float, sys.argv[1:]); sys.exit(abs(a / b - 1) > 0.001)' "$theirs" "$ours" ||
+    { echo "perplexity by neon-smmla is $theirs, by scalar-i8 on $(uname -m) $ours" >&2; exit 1; }
+echo "perplexity: $theirs, on $(uname -m) $ours"
 
 fails() { # CODE WORD ARGUMENTS...: ends with this code and one line that has the word
     local code=0 want=$1 word=$2
