@@ -183,8 +183,10 @@ fn bandwidth(team: &mut Team, features: CpuFeatures, bytes: &mut [u8], level: St
     Bandwidth { level, threads: team.threads(), bytes: total as u64, read_gb_s, write_gb_s }
 }
 
-/// Passes over a buffer that last longer than this many samples are taken in stretches.
-const STRETCHES: f64 = 4.0;
+/// A buffer of at least so many stretches is taken in stretches.
+const STRETCHES: usize = 4;
+/// Bytes of a stretch at least: a first pass that was held up makes no sample of a cache short.
+const LEAST_STRETCH: usize = 8 << 20;
 /// Stretches begin where the loops of a stream do.
 const STRETCH_STEP: usize = 256;
 
@@ -207,8 +209,9 @@ fn rate(total: usize, sampling: Sampling, mut work: impl FnMut(Range<usize>, usi
         }
         passes *= 4;
     };
-    let stretch = (total as f64 * sample_ns / pass_ns) as usize / STRETCH_STEP * STRETCH_STEP;
-    if pass_ns > STRETCHES * sample_ns && stretch > 0 {
+    let in_a_sample = (total as f64 * sample_ns / pass_ns) as usize;
+    let stretch = in_a_sample.max(LEAST_STRETCH) / STRETCH_STEP * STRETCH_STEP;
+    if total / stretch >= STRETCHES {
         let starts = (0..total / stretch).map(|i| i * stretch).cycle().take(samples);
         return spread(starts.map(|start| stretch as f64 / time(start..start + stretch, 1)).collect());
     }
@@ -347,18 +350,18 @@ mod tests {
 
     #[test]
     fn a_sample_of_what_takes_long_is_the_next_stretch_of_it() {
-        let total = 16_000 * STRETCH_STEP;
+        let total = 8 * LEAST_STRETCH + STRETCH_STEP;
         let mut parts = Vec::new();
-        // 1 ns a byte: a pass of 4 ms, and samples of 100 us.
+        // A pass of 4 ms, and samples of 100 us.
         rate(total, Sampling { samples: 60, ns: 1e5 }, |part, passes| {
             assert_eq!(passes, 1);
-            std::thread::sleep(std::time::Duration::from_nanos(part.len() as u64));
+            std::thread::sleep(std::time::Duration::from_nanos(part.len() as u64 / 16));
             parts.push(part);
         });
         let stretches = &parts[1..];
         let (length, count) = (stretches[0].len(), total / stretches[0].len());
         assert_eq!((parts[0].clone(), stretches.len()), (0..total, 60));
-        assert!(length.is_multiple_of(STRETCH_STEP) && count >= STRETCHES as usize, "{stretches:?}");
+        assert!(length.is_multiple_of(STRETCH_STEP) && count >= STRETCHES, "{stretches:?}");
         for (i, stretch) in stretches.iter().enumerate() {
             let start = i % count * length;
             assert_eq!(*stretch, start..start + length, "all of them before the first one again");
