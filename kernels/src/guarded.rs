@@ -77,15 +77,13 @@ pub(crate) fn zeroed(bytes: usize) -> Option<Pages> {
     let side = SIDE.get()?;
     let inner = bytes.next_multiple_of(GRANULE);
     let kept = (inner == GRANULE).then(|| FREE.with_borrow_mut(BTreeMap::pop_last)).flatten();
-    let used_before = kept.is_some();
     let mut pages = kept.map(|(_, pages)| pages).or_else(|| between(inner))?;
     let first = pages.whole().0.as_ptr().wrapping_byte_add(GRANULE);
     let offset = if side == Side::Start { 0 } else { inner - bytes };
     pages.start = NonNull::new(first.wrapping_byte_add(offset))?;
-    if used_before {
-        // SAFETY: these bytes lie in the readable and writable part of the mapping, which nothing else knows of now.
-        unsafe { pages.start.write_bytes(0, bytes) };
-    }
+    // Another buffer may have lain there.
+    // SAFETY: these bytes lie in the readable and writable part of the mapping, which nothing else knows of now.
+    unsafe { pages.start.write_bytes(0, bytes) };
     Some(pages)
 }
 

@@ -342,11 +342,10 @@ impl<'a> Vocabulary<'a> {
     /// asks, when that failed: it looks all of them up itself, which is most of its time.
     fn lacking_merge(&self, gguf: &Gguf) -> Option<Error> {
         let (_, strings) = gguf.optional_strings(MERGES).ok()??;
-        let known = |merge| {
-            let (left, right) = halves(merge)?;
-            Some([left, right, &[left, right].concat()].iter().all(|token| self.ids.contains_key(token)))
+        let known = |(left, right): (&str, &str)| {
+            [left, right, &[left, right].concat()].iter().all(|token| self.ids.contains_key(token))
         };
-        let (i, merge) = strings.enumerate().find(|(_, merge)| known(merge) != Some(true))?;
+        let (i, merge) = strings.enumerate().find(|(_, merge)| !halves(merge).is_some_and(known))?;
         Some(bad_merge(gguf, i, merge, "uses or makes a token that the vocabulary lacks"))
     }
 
