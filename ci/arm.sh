@@ -57,13 +57,13 @@ done
 
 section "the program and the bits of it, built together: of fewer packages their dependencies have other features"
 both=(-p harness -p model --bin tritbench --example bits --target $target "${cheap[@]}")
-program=$(on max bash ci/built.sh tritbench "${both[@]}")
-bits=$(on max bash ci/built.sh bits "${both[@]}")
+program=$(on max bash ci/built.sh tritbench build "${both[@]}")
+bits=$(on max bash ci/built.sh bits build "${both[@]}")
 
 section "the bits of this machine, and known answers: the built-in model, group-scaled ones, other architectures"
-# With the whole workspace selected little is built where its tests were.
+# With the whole workspace selected, and an example, which asks for dev-dependencies, nothing is built where its tests were.
 here=(--workspace --bin tritbench --example bits)
-"$(bash ci/built.sh bits "${here[@]}")" | sed 's/ # .*//' >"$scratch/here"
+"$(bash ci/built.sh bits build "${here[@]}")" | sed 's/ # .*//' >"$scratch/here"
 emulated=()
 for cpu in cortex-a72 max; do
     qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu "$bits" >"$scratch/$cpu.by" &
@@ -93,7 +93,7 @@ for kernel in scalar-i8 neon-i8 neon-sdot-tile16 neon-smmla; do
 done
 [ "$(sort -u "$scratch/ids" | wc -l)" = 1 ] || { cat "$scratch/ids"; echo "kernels generate other ids" >&2; exit 1; }
 perplexity() { python3 -c 'import json, sys; print(json.load(sys.stdin)["perplexity"])'; }
-ours=$("$(bash ci/built.sh tritbench "${here[@]}")" perplexity --quick --json --kernel scalar-i8 2>/dev/null | perplexity)
+ours=$("$(bash ci/built.sh tritbench build "${here[@]}")" perplexity --quick --json --kernel scalar-i8 2>/dev/null | perplexity)
 theirs=$(run perplexity --quick --json --kernel neon-smmla 2>/dev/null | perplexity)
 # The products are the same bits; an f16 head adds in the order of its vectors, so what follows is held to the margin of the known answers.
 python3 -c 'import sys; a, b = map(float, sys.argv[1:]); sys.exit(abs(a / b - 1) > 0.001)' "$theirs" "$ours" ||

@@ -19,21 +19,19 @@ VK_DRIVER_FILES=$(drivers)
 # Mesa's layer that picks a device looks for a display, and says so on stderr when there is none.
 export VK_DRIVER_FILES NODEVICE_SELECT=1 TRITBENCH_NEEDS_GPU=1
 
-# With the whole workspace selected only the program is built again: of fewer packages, what they depend on has other features.
+# With the whole workspace selected, and an example, which asks for dev-dependencies, only the program is built again where its tests were.
 gpu=(--workspace --features harness/gpu)
-said=$(mktemp)
-trap 'rm -f "$said"' EXIT
-cargo test "${gpu[@]}" --lib --no-run --message-format=json-render-diagnostics >"$said"
 tests_of() { # FOLDER NAME FILTER...: runs a package's own tests where cargo runs them
-    local folder=$1 name=$2
+    local folder=$1 tests
+    tests=$(bash ci/built.sh "$2-[0-9a-f]*" test --no-run "${gpu[@]}" --lib)
     shift 2
-    (cd "$folder" && "$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$said" | grep "/$name-[0-9a-f]*\$")" "$@")
+    (cd "$folder" && "$tests" "$@")
 }
 tests_of kernels/gpu kernels_gpu
 tests_of harness harness gpu::
 cargo test "${gpu[@]}" --test program gpu
 
-program=$(bash ci/built.sh tritbench "${gpu[@]}" --bin tritbench --example bits)
+program=$(bash ci/built.sh tritbench build "${gpu[@]}" --bin tritbench --example bits)
 "$program" list devices
 "$program" verify --device gpu
 
@@ -48,6 +46,8 @@ fails() { # CODE WHAT ARGUMENTS...: ends with this code and one line
     fi
     grep '^error: ' "$said"
 }
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
 for command in compare micro limits; do
     fails 5 "a software adapter is timed by $command" "$program" "$command" --device gpu
 done

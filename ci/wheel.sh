@@ -17,8 +17,7 @@ python3 -m venv "$scratch/build"
 "$scratch/build/bin/pip" install --quiet 'maturin>=1.16,<2'
 
 # Built by cargo first: its manual pages go into the wheel, which maturin makes of the same build.
-messages=$(cargo build --locked --release --quiet -p harness --target "$target" --message-format=json-render-diagnostics)
-program=$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' <<<"$messages")
+program=$(bash ci/program.sh --locked --release --target "$target")
 if LC_ALL=C ldd "$program" 2>&1 | grep '=>' >&2; then
     echo "$program is not linked statically" >&2
     exit 1
