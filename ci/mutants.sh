@@ -9,9 +9,9 @@ command -v cargo-mutants >/dev/null || { echo "cargo-mutants is missing: cargo i
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/mutants
 
 # Dependencies are built as ever; our crates in what takes least time to build again. One job, because all share a target directory.
-fast=(-C=--config=profile.dev.incremental=true)
+fast=()
 for crate in harness model receipt reports kernels; do
-    for setting in opt-level=0 codegen-units=256 debug=0; do fast+=("-C=--config=profile.dev.package.$crate.$setting"); done
+    for setting in incremental=true opt-level=0 codegen-units=256 debug=0; do fast+=("-C=--config=profile.dev.package.$crate.$setting"); done
 done
 # Depends on the profile as committed; and long tests find out nothing about a mutant that the others do not.
 leave_out=(--skip the_dev_profile_as_committed --skip fuzzing)
