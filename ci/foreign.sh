@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Libraries of kernels that others wrote: ci/foreign.sh PROGRAM [FAULT...]     exit 0 if all is as expected, else 1
 # Builds the examples of kernels/examples/guest and sees them listed, verified and timed. Then every fault of
-# ci/hostile, a library each, must end as ci/hostile/expected.txt says. Needs cc and c++; takes about 3 minutes.
+# ci/hostile, a library each, must end as ci/hostile/expected.txt says. Needs cc and c++; takes about 4 minutes.
 set -euo pipefail
 program=$(realpath "${1:?which program? ci/foreign.sh PROGRAM}")
 shift
