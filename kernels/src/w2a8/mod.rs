@@ -12,6 +12,7 @@ kernels! {
     avx2_i8_tile8 if target_arch = "x86_64",
     avx2_lut8 if target_arch = "x86_64",
     avxvnni_tile8 if target_arch = "x86_64",
+    avx512_vnni_i2s if target_arch = "x86_64",
     avx512_vnni if target_arch = "x86_64",
     avx512_vnni_trit5 if target_arch = "x86_64",
     avx512_vnni_trit5q if target_arch = "x86_64",

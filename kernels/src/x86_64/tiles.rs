@@ -16,37 +16,50 @@ pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 thread_local! {
     /// The batch in tile order; kept, so that a prompt's hundreds of calls allocate once a thread, and several matrices
     /// of one input (and pieces of a matrix) find it made.
-    static ACTIVATIONS: RefCell<Packed> =
-        const { RefCell::new(Packed { of: Vec::new(), quads: 0, counts: Vec::new(), dwords: Vec::new() }) };
+    static ACTIVATIONS: RefCell<Packed<i32>> = const { RefCell::new(Packed::NONE) };
 }
 
-/// A batch in tile order, and what it was made of.
-struct Packed {
+/// A batch in tile order, in elements of some kind, and what it was made of.
+pub(crate) struct Packed<E> {
     /// Versions of the tokens' activations.
     of: Vec<u64>,
-    quads: usize,
+    steps: usize,
     /// Tokens of each tile: which tiles there are decides the order.
     counts: Vec<usize>,
-    dwords: Vec<i32>,
+    elements: Vec<E>,
 }
 
-impl Packed {
-    fn make<F: Copy>(&mut self, x: &[QuantizedActivations], quads: usize, tiles: &[(usize, F)]) {
+/// Appends the tokens' activations, so many elements of each, in the order in which a tile takes them.
+pub(crate) type PackTile<E> = fn(x: &[QuantizedActivations], steps: usize, packed: &mut Vec<E>);
+
+impl<E> Packed<E> {
+    /// Of no batch.
+    pub(crate) const NONE: Self = Self { of: Vec::new(), steps: 0, counts: Vec::new(), elements: Vec::new() };
+
+    /// The batch as `pack`, always the same for one of these, makes it for each tile.
+    pub(crate) fn make<F: Copy>(
+        &mut self,
+        x: &[QuantizedActivations],
+        steps: usize,
+        tiles: &[(usize, F)],
+        pack: PackTile<E>,
+    ) -> &[E] {
         let counts = || split(x.len(), tiles).map(|(_, count, _)| count);
-        let same = self.quads == quads && self.of.len() == x.len() && self.counts.iter().copied().eq(counts());
+        let same = self.steps == steps && self.of.len() == x.len() && self.counts.iter().copied().eq(counts());
         if same && self.of.iter().zip(x).all(|(of, x)| *of == x.version()) {
-            return;
+            return &self.elements;
         }
         // Nothing is taken for made if this is cut short.
         self.of.clear();
-        self.dwords.clear();
+        self.elements.clear();
         for (first, count, _) in split(x.len(), tiles) {
-            pack(&x[first..first + count], quads, &mut self.dwords);
+            pack(&x[first..first + count], steps, &mut self.elements);
         }
         self.of.extend(x.iter().map(QuantizedActivations::version));
-        self.quads = quads;
+        self.steps = steps;
         self.counts.clear();
         self.counts.extend(counts());
+        &self.elements
     }
 }
 
@@ -58,10 +71,7 @@ pub(crate) fn with_activations<F: Copy>(
     tiles: &[(usize, F)],
     product: impl FnOnce(&[i32]),
 ) {
-    ACTIVATIONS.with_borrow_mut(|packed| {
-        packed.make(x, quads, tiles);
-        product(&packed.dwords);
-    });
+    ACTIVATIONS.with_borrow_mut(|packed| product(packed.make(x, quads, tiles, pack)));
 }
 
 /// Computes one panel times the tokens of a tile: (codes of the panel, activations as [`pack`] leaves them, where
@@ -248,12 +258,11 @@ mod tests {
         let narrow = &wide[1..];
         let ops = crate::F32Ops::select(crate::CpuFeatures::detect());
         let mut x = vec![QuantizedActivations::new(8); 5];
-        let mut kept = Packed { of: Vec::new(), quads: 0, counts: Vec::new(), dwords: Vec::new() };
+        let mut kept = Packed::NONE;
         let mut check = |x: &[QuantizedActivations], quads, tiles: &Tiles| {
-            kept.make(x, quads, tiles);
             let mut want = Vec::new();
             split(x.len(), tiles).for_each(|(first, count, _)| pack(&x[first..first + count], quads, &mut want));
-            assert_eq!(kept.dwords, want);
+            assert_eq!(kept.make(x, quads, tiles, pack), want);
         };
         for round in 0..3 {
             for (t, x) in x.iter_mut().enumerate() {
