@@ -81,6 +81,7 @@ mod tests {
     use crate::packed::{Codes, PackedWeights};
     use crate::random::SplitMix64;
     use crate::testing::team;
+    use std::sync::Arc;
 
     /// Direct packing from I2_S gives the very bytes that packing single codes does, for every layout, shape and number
     /// of threads.
@@ -101,6 +102,16 @@ mod tests {
                     assert_eq!(got.bytes(), want.bytes());
                 }
             }
+            let there = Arc::new(file.code_bytes().to_vec());
+            let in_place = PackedWeights::in_place([rows, k], there.clone(), 2.0).expect("an I2_S tensor");
+            assert_eq!((in_place.layout(), in_place.tensor_scale()), (&layouts::I2S, Some(2.0)));
+            assert_eq!(in_place.code_bytes().as_ptr_range(), there.as_ptr_range());
+            assert_eq!(in_place.bytes(), file.bytes());
+            if rows > 0 && k > 0 {
+                assert_eq!(in_place.row_codes(rows - 1), file.row_codes(rows - 1));
+            }
+            let short = Arc::new(vec![0u8; there.len() + 1]);
+            assert!(PackedWeights::in_place([rows, k], short, 2.0).is_err(), "{rows}x{k}: a byte too many");
         }
     }
 

@@ -131,7 +131,7 @@ pub use layout::{FromI2s, Layout};
 pub use layouts::i2s_rows::I2sRows;
 pub use linear::{LinearInput, Product};
 pub use operation::{Family, Operation};
-pub use packed::{CodeTable, Codes, DecodeRow, Needs, PackedWeights, RowSource, ScaleUnit, Scales};
+pub use packed::{CodeTable, Codes, DecodeRow, MappedBytes, Needs, PackedWeights, RowSource, ScaleUnit, Scales};
 pub use prefetch::Prefetch;
 
 /// Activations are stored padded with zeros to a multiple of this many elements, the longest block of any packing,

@@ -1,10 +1,12 @@
 //! Packed weights: codes in some layout, and the data that says what the codes mean (table and scales).
 
 mod floats;
+mod held;
 mod meaning;
 mod rows;
 mod scales;
 
+pub use held::MappedBytes;
 pub use meaning::{CodeTable, Codes, Needs, ScaleUnit, Scales};
 pub use rows::{DecodeRow, RowSource};
 
@@ -16,6 +18,7 @@ use crate::layouts::i2s_rows::I2sRows;
 use crate::operation::Family;
 use crate::parallel::Team;
 use half::f16;
+use held::Held;
 use scales::Kept;
 use std::convert::Infallible;
 use std::ops::Range;
@@ -26,7 +29,7 @@ pub struct PackedWeights {
     layout: &'static Layout,
     rows: usize,
     k: usize,
-    codes: AlignedBuffer<u8>,
+    codes: Held,
     /// Bytes of a panel. Kept, because a layout's numbers are known at run time only, and the divisions cost a call on
     /// one row of 256 weights a twentieth of its time.
     panel_bytes: usize,
@@ -95,6 +98,19 @@ impl PackedWeights {
         this.filled(codes)
     }
 
+    /// The weights of an I2_S tensor where they are mapped, in the layout [`layouts::I2S`](crate::layouts::I2S):
+    /// nothing is copied. `codes` were searched for a code 3 before ([`I2sTensor::find_code_3`]).
+    ///
+    /// # Errors
+    /// Those of [`I2sTensor::assume_valid`].
+    pub fn in_place([rows, k]: [usize; 2], codes: MappedBytes, scale: f32) -> Result<Self, KernelError> {
+        let layout = &crate::layouts::I2S;
+        let used = I2sTensor::assume_valid(rows, k, (*codes).as_ref())?.bytes().len();
+        let mut this = Self::without_codes(layout, [rows, k], CodeTable::TERNARY)?;
+        this.scales = Kept::new(layout, [rows, k], Scales::PerTensor(scale))?;
+        Ok(Self { used, codes: Held::Mapped(codes), ..this })
+    }
+
     /// Gives the same codes and scales another table, that is, other weights for the codes.
     pub fn with_table(mut self, table: CodeTable) -> Self {
         self.table = table;
@@ -114,7 +130,7 @@ impl PackedWeights {
         if layout.foreign.is_none() {
             layout.code_bytes(rows, k).ok_or(too_large)?;
         }
-        let (panel_bytes, codes) = (layout.panel_bytes(k), AlignedBuffer::zeroed(0));
+        let (panel_bytes, codes) = (layout.panel_bytes(k), Held::Own(AlignedBuffer::zeroed(0)));
         let scales = Kept::new(layout, [0, 0], Scales::PerTensor(1.0))?;
         Ok(Self { layout, rows, k, codes, panel_bytes, used: 0, table, scales })
     }
@@ -130,7 +146,7 @@ impl PackedWeights {
     fn filled(mut self, mut codes: AlignedBuffer<u8>) -> Result<Self, KernelError> {
         let Some(foreign) = self.layout.foreign else {
             self.scales.put_within(self.layout, (self.k, self.panel_bytes), &mut codes);
-            (self.used, self.codes) = (codes.len(), codes);
+            (self.used, self.codes) = (codes.len(), Held::Own(codes));
             return Ok(self);
         };
         if !codes.is_empty() {
@@ -141,7 +157,7 @@ impl PackedWeights {
             // Where the layout holds none of groups, whoever wants int8 products of numbers multiplies afterwards.
             let applied = foreign.family() == Family::W2A32 || !self.layout.groups.is_empty();
             let packed = foreign.packed([self.rows, self.k], &codes, applied.then_some(scales))?;
-            (self.used, self.codes) = (packed.used, packed.bytes);
+            (self.used, self.codes) = (packed.used, Held::Own(packed.bytes));
         }
         Ok(self)
     }

@@ -233,6 +233,21 @@ impl<'m> Decoder<'m> {
         }
     }
 
+    /// Goes on where another decoder of the model, with as much room, has come to: takes its keys and values, which then
+    /// are this one's old ones, and its times. What follows has the same bits if both compute with exact kernels.
+    ///
+    /// # Errors
+    /// Another model, or other room.
+    pub fn take_over(&mut self, other: &mut Self) -> Result<()> {
+        if !std::ptr::eq(self.of.model, other.of.model) || self.of.context != other.of.context {
+            return Err(Error::failed("a decoder takes over from one of the same model with as much room alone"));
+        }
+        std::mem::swap(&mut self.keys, &mut other.keys);
+        std::mem::swap(&mut self.values, &mut other.values);
+        (self.position, self.times) = (other.position, other.times);
+        Ok(())
+    }
+
     /// Goes back to after the first `position` tokens of the sequence, as if no others had come.
     pub fn rewind(&mut self, position: usize) -> Result<()> {
         if position > self.position {
@@ -430,6 +445,10 @@ fn of_file_or_kernel(place: String, error: &KernelError) -> Error {
         KernelError::NonFinite { .. } | KernelError::BeyondF16 { .. } => {
             let next = "its scales or gains are damaged or read wrongly; `model inspect` shows them";
             Error::input(format!("{place}: {error}: {next}"))
+        }
+        // Of a head whose rows nobody has looked at before.
+        KernelError::NonFiniteWeight { .. } => {
+            Error::input(format!("{place}: {error}; convert or download the model again"))
         }
         error => Error::failed(format!("{place}: {error}")).caused_by(error),
     }

@@ -44,8 +44,10 @@ pub struct Generation {
     pub prefill_tokens: usize,
     /// Time from the start to the first picked token, if there was one.
     pub first_token: Option<Duration>,
-    /// Time from the end of `prefill` to the end of generation; 0 if no token was picked.
+    /// Time from the end of `prefill` to the end of generation, without [`Self::aside`]; 0 if no token was picked.
     pub decode: Duration,
+    /// Time in which the sequence got ready for tokens to come, after the first ([`Sequence::aside`]).
+    pub aside: Duration,
     /// Number of generated tokens that went through the model within the time `decode`.
     pub decode_tokens: usize,
     /// Time by phase and operation (in nanoseconds), over prompt and decoding.
@@ -197,7 +199,8 @@ impl<'d, S: Sequence> Session<'d, S> {
         if written < self.text.len() {
             on_text(&self.text[written..]);
         }
-        let decode = if first_token.is_some() { decode_start.elapsed() } else { Duration::ZERO };
+        let aside = self.sequence.aside();
+        let decode = if first_token.is_some() { decode_start.elapsed().saturating_sub(aside) } else { Duration::ZERO };
         let times = *self.sequence.times();
         Ok(Generation {
             text: String::from_utf8_lossy(&self.text).into_owned(),
@@ -207,6 +210,7 @@ impl<'d, S: Sequence> Session<'d, S> {
             prefill_tokens,
             first_token,
             decode,
+            aside,
             decode_tokens,
             times,
             decode_times: times.since(&prompt_times),

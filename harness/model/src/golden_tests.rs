@@ -4,6 +4,7 @@
 use crate::decoder::{BATCH, Builder, Decoder};
 use crate::fixtures::{NEVER, builder, exact, head, held_out, kernel, known, model, of_builtin, request, run};
 use crate::generate::{Request, Session};
+use crate::kernel_weights::KernelWeights;
 use crate::known::Golden;
 use crate::loading::Loading;
 use crate::perplexity::{self, Text};
@@ -270,4 +271,35 @@ fn going_back_repeats_the_same_logits() {
     assert_eq!(shorter, again);
     assert_ne!(first, shorter, "another sequence");
     assert!(decoder.rewind(4).is_err(), "there are 3");
+}
+
+/// On the file as it is, with a head that is quantised in each product, then packed: as if one decoder had done it all.
+#[test]
+fn a_decoder_takes_over_where_one_on_the_mapped_file_has_come_to() {
+    let (model, features) = (model(), CpuFeatures::detect());
+    let weights = Arc::new(model.weights_in_place(&mut Loading::alone()).expect("an I2_S file"));
+    let mut whole = builder(&model, exact(), CodeTable::TERNARY, features).context(16).build().expect("fits");
+    whole.set_head(head(&model, HeadFormat::Q8, features)).expect("of this model");
+    let anew = model.output_rows().head_anew(HeadFormat::Q8, features).expect("short rows").expect("f16 rows");
+    let of_file = |kernel: &Kernel| kernel.descriptor().exact() && model.lies_as(kernel.descriptor().layout);
+    for kernel in of_builtin().filter(of_file) {
+        let weights = KernelWeights::new(kernel, Arc::clone(&weights)).expect("reads them");
+        let mut first = Decoder::of(&model, weights, Arc::new(anew.clone().into())).context(16).build().expect("fits");
+        let mut second = builder(&model, exact(), CodeTable::TERNARY, features).context(16).build().expect("fits");
+        second.set_head(head(&model, HeadFormat::Q8, features)).expect("of this model");
+        whole.reset();
+        let mut both = |decoder: &mut Decoder<'_>, tokens: &[u32]| {
+            for tokens in tokens.chunks(decoder.batch().min(whole.batch())) {
+                whole.forward(tokens).expect("fits");
+                decoder.forward(tokens).expect("fits");
+            }
+            assert_eq!(decoder.logits().expect("finite"), whole.logits().expect("finite"), "{}", kernel.id());
+        };
+        both(&mut first, &[836, 27, 5]);
+        second.take_over(&mut first).expect("as much room");
+        both(&mut second, &[11]);
+        both(&mut second, &[7]);
+        let mut short = builder(&model, exact(), CodeTable::TERNARY, features).context(8).build().expect("fits");
+        assert!(short.take_over(&mut second).is_err(), "other room");
+    }
 }

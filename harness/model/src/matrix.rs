@@ -6,7 +6,7 @@ use crate::gguf::{Gguf, TensorInfo, check_i2s_codes, check_i2s_scale, i2s_codes,
 use crate::stored::Stored;
 use kernels::parallel::{Team, row_range};
 use kernels::{CodeTable, I2sTensor, KernelError, Layout, Needs, PackedWeights, RowSource, ScaleUnit};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A ternary matrix of a file whose scale was found possible.
 #[derive(Clone, Copy)]
@@ -14,6 +14,19 @@ pub struct Matrix<'a> {
     gguf: &'a Gguf,
     tensor: &'a TensorInfo,
     stored: Stored<'a>,
+}
+
+/// Codes of an I2_S tensor where the file is mapped.
+struct Codes {
+    gguf: Arc<Gguf>,
+    /// Number of the tensor in the file.
+    number: usize,
+}
+
+impl AsRef<[u8]> for Codes {
+    fn as_ref(&self) -> &[u8] {
+        i2s_codes(self.gguf.bytes(&self.gguf.tensors[self.number]))
+    }
 }
 
 /// Whether a matrix in this encoding adds nothing to these needs: one with one scale and three codes asks nothing, and
@@ -207,6 +220,27 @@ impl<'a> Matrix<'a> {
             return Err(refused(KernelError::TernaryOnly { layout, table: table.0 }));
         }
         Ok(weights.with_table(table))
+    }
+
+    /// Whether it lies in the file as this layout has it, so that a copy is all that packing would make.
+    pub fn lies_as(&self, layout: &Layout) -> bool {
+        *layout == kernels::layouts::I2S && self.tensor.kind == types::I2S
+    }
+
+    /// The matrix in the layout [`kernels::layouts::I2S`], where the file is mapped; all threads look for a code 3.
+    ///
+    /// # Errors
+    /// As [`Self::packed`]; a matrix that is stored otherwise.
+    pub fn in_place(&self, gguf: &Arc<Gguf>, team: &mut Team) -> Result<PackedWeights> {
+        let Tensor { bytes, rows, k } = self.stored.tensor;
+        if !self.lies_as(&kernels::layouts::I2S) {
+            return Err(gguf.tensor_error(self.tensor, "is not stored as kernels read it"));
+        }
+        self.find_code_3(i2s_codes(bytes), team)?;
+        let number = gguf.tensors.iter().position(|tensor| tensor.name == self.tensor.name).unwrap_or(0);
+        let codes = Arc::new(Codes { gguf: Arc::clone(gguf), number });
+        let scale = self.stored.tensor_scale().unwrap_or(1.0);
+        PackedWeights::in_place([rows, k], codes, scale).map_err(|e| gguf.tensor_error(self.tensor, &e).caused_by(&e))
     }
 
     /// Refuses a code 3 of an I2_S tensor, which all threads look for.

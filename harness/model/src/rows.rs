@@ -166,6 +166,20 @@ impl Rows {
         self.ternary().then(|| Matrix::of(&self.gguf, self.info())).transpose()
     }
 
+    /// An output head in a quantised `format` whose rows are quantised in every product ([`OutputHead::anew`]): there is
+    /// nothing to make before the first one. None where rows are not of type F16.
+    ///
+    /// # Errors
+    /// Rows that are too long.
+    pub fn head_anew(&self, format: HeadFormat, features: CpuFeatures) -> Result<Option<OutputHead>> {
+        if self.info().kind != types::F16 || format == HeadFormat::F16 {
+            return Ok(None);
+        }
+        let halves: HalfRows = Arc::new(self.clone());
+        let made = OutputHead::anew(format, &halves, self.k, features);
+        made.map(Some).map_err(|error| self.no_head(format, &error))
+    }
+
     /// Makes an output head in `format`; rows are decoded and quantised in parallel. Rows of type F16 stay where they
     /// are for an f16 head.
     pub fn head(&self, format: HeadFormat, features: CpuFeatures, team: &mut Team) -> Result<OutputHead> {
@@ -182,10 +196,12 @@ impl Rows {
         };
         made.map_err(|error| match error {
             KernelError::NonFiniteWeight { row, column } => self.not_finite(row, column),
-            error => {
-                let (path, name, format) = (self.gguf.path().display(), self.name(), format.name());
-                Error::input(format!("{path}: tensor \"{name}\" as a {format} head: {error}"))
-            }
+            error => self.no_head(format, &error),
         })
+    }
+
+    fn no_head(&self, format: HeadFormat, error: &KernelError) -> Error {
+        let (path, name, format) = (self.gguf.path().display(), self.name(), format.name());
+        Error::input(format!("{path}: tensor \"{name}\" as a {format} head: {error}"))
     }
 }

@@ -4,6 +4,7 @@ use crate::decoder::Decoder;
 use crate::error::Result;
 use crate::times::Times;
 use crate::weights::Model;
+use std::time::Duration;
 
 /// One sequence: tokens go in, what may follow comes out.
 pub trait Sequence {
@@ -51,6 +52,11 @@ pub trait Sequence {
 
     /// Times since the last [`Self::reset`], as far as they are known.
     fn times(&mut self) -> &mut Times;
+
+    /// Time since the last [`Self::reset`] in which [`Self::forward`] got ready for tokens to come: it is no token's.
+    fn aside(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 impl Sequence for Decoder<'_> {

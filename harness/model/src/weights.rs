@@ -241,6 +241,31 @@ impl Model {
         Ok(Weights { layout, blocks, output_norm })
     }
 
+    /// Whether all ternary tensors of the blocks lie in the file as `layout` has them.
+    pub fn lies_as(&self, layout: &Layout) -> bool {
+        let mut matrices = required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix);
+        matrices.all(|(name, ..)| {
+            let matrix = self.gguf.tensor(&name).and_then(|tensor| Matrix::of(&self.gguf, tensor));
+            matrix.is_ok_and(|matrix| matrix.lies_as(layout))
+        })
+    }
+
+    /// The weights where the file is mapped, for kernels that read the layout in which they lie there
+    /// ([`Self::lies_as`]): nothing is copied. Bytes done are the looked at ones.
+    ///
+    /// # Errors
+    /// Tensors that are stored otherwise, or hold a code 3.
+    pub fn weights_in_place(&self, loading: &mut Loading<'_>) -> Result<Weights> {
+        let mut matrix = |name: &str| {
+            let matrix = Matrix::of(&self.gguf, self.gguf.tensor(name)?)?.in_place(&self.gguf, &mut loading.team)?;
+            (loading.progress)(matrix.bytes() as u64);
+            Ok(matrix)
+        };
+        let blocks = (0..self.config.layers).map(|layer| self.block(layer, &mut matrix)).collect::<Result<_>>()?;
+        let output_norm = self.vector("output_norm.weight")?;
+        Ok(Weights { layout: &kernels::layouts::I2S, blocks, output_norm })
+    }
+
     /// Bytes that all ternary tensors take in `layout`, its scales included.
     pub fn packed_bytes(&self, layout: &'static Layout) -> u64 {
         let ternary = required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix);
@@ -378,6 +403,18 @@ mod tests {
         let [model, other] = [1, 5].map(|threads| load(threads).expect("a valid model"));
         assert!(model.embedding.as_ref() == other.embedding.as_ref());
         assert_eq!(model.sha256(&|_| {}).expect("unchanged")[..], Sha256::digest(builtin::bytes())[..]);
+        let [there, packed] = [
+            model.weights_in_place(&mut loading(2)).expect("an I2_S file"),
+            model.weights(&layouts::I2S, CodeTable::TERNARY, &mut loading(2)).expect("packs"),
+        ];
+        assert!(there.layout == packed.layout && there.bytes() == packed.bytes());
+        for (there, packed) in there.blocks.iter().zip(&packed.blocks) {
+            for (there, packed) in there.matrices().into_iter().zip(packed.matrices()) {
+                assert!(there.code_bytes() == packed.code_bytes() && there.tensor_scale() == packed.tensor_scale());
+                assert_ne!(there.code_bytes().as_ptr(), packed.code_bytes().as_ptr());
+            }
+        }
+        assert!(layouts::ALL.iter().all(|layout| model.lies_as(layout) == (*layout == &layouts::I2S)));
         // Scales of this model are no f16.
         for &layout in layouts::ALL.iter().filter(|layout| layout.half_scale.is_none()) {
             let pack = |threads| model.weights(layout, CodeTable::TERNARY, &mut loading(threads));

@@ -6,7 +6,7 @@ use super::tuning::{Batch, SIZES, batches_choice, name, one_token, with_batches}
 use super::{by_evidence, cannot_probe, element_wise, head, without_probe};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use kernels::{ActivationRule, CpuFeatures, F32Ops, Family, Kernel, OutputHead, conformance};
+use kernels::{ActivationRule, CpuFeatures, F32Ops, Family, Kernel, Layout, OutputHead, conformance};
 use model::weights::Model;
 use receipt::Choice;
 use std::collections::HashMap;
@@ -20,13 +20,16 @@ const ONE_KERNEL: Duration = Duration::from_millis(12);
 pub struct Chooser<'a> {
     pub model: &'a Model,
     pub machine: &'a Machine,
+    /// Whether weights stay in the mapped file where it has them as a kernel reads them. Kernels are compared on copies
+    /// alone: all on the same kind of memory.
+    pub mapped: bool,
     /// Which activations share a scale in what is probed.
     rule: ActivationRule,
     operands: Option<Operands<'a>>,
     kernels: HashMap<&'static str, Kernel>,
     ops: Option<F32Ops>,
-    /// Suites of kernels that were taken, run beside the packing of weights.
-    suites: Vec<JoinHandle<Result<Kernel>>>,
+    /// Suites of kernels that were taken, run beside what comes before they are called.
+    suites: Vec<(&'static str, JoinHandle<Result<Kernel>>)>,
     choices: Vec<Choice>,
 }
 
@@ -39,7 +42,7 @@ impl<'a> Chooser<'a> {
     /// The same for activations by another rule than the model's.
     pub fn by_rule(model: &'a Model, machine: &'a Machine, rule: ActivationRule) -> Self {
         let (kernels, suites, choices) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { model, machine, rule, operands: None, kernels, ops: None, suites, choices }
+        Self { model, machine, mapped: false, rule, operands: None, kernels, ops: None, suites, choices }
     }
 
     /// The model's matrices as candidates take them, made on first use.
@@ -54,6 +57,11 @@ impl<'a> Chooser<'a> {
     pub fn cannot_probe(&mut self) -> Result<Option<String>> {
         let (cold, machine) = (self.operands()?.cold, self.machine);
         Ok(cannot_probe(machine, cold))
+    }
+
+    /// Whether the weights of kernels that read `layout` are those of the mapped file.
+    pub fn stays_mapped(&self, layout: &Layout) -> bool {
+        self.mapped && self.model.lies_as(layout)
     }
 
     /// Keeps the record of a choice.
@@ -150,13 +158,24 @@ impl<'a> Chooser<'a> {
     /// Starts the conformance suite of a kernel that was taken; [`Self::verified`] waits for it.
     pub fn verify_meanwhile(&mut self, kernel: Kernel) -> Result<()> {
         let suite = std::thread::Builder::new().name("suite".into()).spawn(move || verified(kernel));
-        self.suites.push(suite.map_err(|e| Error::input(format!("cannot start a thread: {e}")))?);
+        self.suites.push((kernel.id(), suite.map_err(|e| Error::input(format!("cannot start a thread: {e}")))?));
         Ok(())
     }
 
     /// Fails unless every kernel that was taken passed its suite.
     pub fn verified(&mut self) -> Result<()> {
-        self.suites.drain(..).try_for_each(|suite| match suite.join() {
+        self.verified_if(|_| true)
+    }
+
+    /// Fails unless this kernel, which was taken, passed its suite; those of others go on.
+    pub fn verified_alone(&mut self, kernel: &Kernel) -> Result<()> {
+        self.verified_if(|id| id == kernel.id())
+    }
+
+    fn verified_if(&mut self, is: impl Fn(&str) -> bool) -> Result<()> {
+        let (now, later) = std::mem::take(&mut self.suites).into_iter().partition(|(id, _)| is(id));
+        self.suites = later;
+        Vec::into_iter(now).try_for_each(|(_, suite): (&str, JoinHandle<Result<Kernel>>)| match suite.join() {
             Ok(passed) => passed.map(|_| ()),
             Err(panic) => std::panic::resume_unwind(panic),
         })

@@ -5,6 +5,10 @@
 //! decoding kernel; `auto` measures products of several batch sizes on the model's own matrix and takes another kernel
 //! where this prompt gains more than the copy costs, if the memory is there; an id is taken as told. Whatever happens
 //! is said and recorded.
+//!
+//! A kernel that reads weights as the file has them needs no copy where they may stay in the mapped file
+//! ([`Chooser::mapped`]). Then a short prompt is done with it before packing for the decoding kernel would be: so the
+//! prompt and the first token come first, and the packing after.
 
 use super::chooser::Chooser;
 use super::operands::MOST_TOKENS;
@@ -37,6 +41,16 @@ pub struct PrefillPlan {
     pub kernel: Kernel,
     /// Tokens of the smallest batch that goes to this kernel.
     pub from_tokens: usize,
+    /// Whether it computes the whole prompt, and nothing is packed for the decoding kernel before.
+    pub before_packing: bool,
+}
+
+/// The prompt that a kernel is wanted for.
+#[derive(Clone, Copy, Debug)]
+pub struct Prompt {
+    pub tokens: usize,
+    /// Whether the weights of the decoding kernel are still to be packed.
+    pub unpacked: bool,
 }
 
 /// A plan, or none where the decoding kernel takes batches too; and for receipts why.
@@ -74,10 +88,10 @@ impl PrefillPolicy {
     pub fn decide(
         &self,
         decode: &Kernel,
-        prompt_tokens: usize,
+        prompt: Prompt,
         chooser: &mut Chooser<'_>,
     ) -> Result<Option<PrefillDecision>> {
-        let d = decode.descriptor();
+        let (d, prompt_tokens) = (decode.descriptor(), prompt.tokens);
         if !d.exact() || *self == Self::Same {
             chooser.with_batches(*decode, prompt_tokens)?;
             return Ok(None);
@@ -89,14 +103,16 @@ impl PrefillPolicy {
             Self::Named(_) => {
                 choice.alone(prompt_tokens)?.decision(None, "named on the command line".into(), Vec::new())
             }
-            Self::Auto | Self::Same => choice.measured(prompt_tokens)?,
+            Self::Auto | Self::Same => choice.measured(prompt)?,
         };
         let (plan, r) = &decision;
         let how = match plan {
+            Some(plan) if plan.before_packing => format!(" before weights are packed for {} (", decode.id()),
             Some(_) => format!(" for batches of {} tokens and more beside {} (", r.from_tokens, decode.id()),
             None => ", as decoding (".into(),
         };
-        let more = plan.map_or_else(String::new, |_| format!("; {} more memory", mib(r.extra_bytes)));
+        let more = plan.filter(|_| r.extra_bytes > 0);
+        let more = more.map_or_else(String::new, |_| format!("; {} more memory", mib(r.extra_bytes)));
         note(format!("prefill: {}{how}{}{more})", r.executed, r.reason));
         Ok(Some(decision))
     }
@@ -122,10 +138,11 @@ impl Choosing<'_, '_> {
         kernel.descriptor().family() == self.decode.descriptor().family()
     }
 
-    /// Memory of a second copy of the weights, 0 where the packing is the decoding kernel's.
+    /// Memory of a second copy of the weights: 0 where the packing is the decoding kernel's, or the file's.
     fn extra_bytes(&self, prefill: &Kernel) -> u64 {
         let packing = prefill.descriptor().layout;
-        if packing == self.decode.descriptor().layout { 0 } else { self.chooser.model.packed_bytes(packing) }
+        let there = packing == self.decode.descriptor().layout || self.chooser.stays_mapped(packing);
+        if there { 0 } else { self.chooser.model.packed_bytes(packing) }
     }
 
     /// The kernel asks ahead as the decoding one does, and all batches go to its gemm.
@@ -133,7 +150,7 @@ impl Choosing<'_, '_> {
         let prefetch = self.decode.tuning().prefetch;
         let kernel = kernel.tuned(Tuning { prefetch, gemm_from: 2, ..kernel.tuning() });
         self.chooser.adopt(kernel);
-        PrefillPlan { kernel, from_tokens }
+        PrefillPlan { kernel, from_tokens, before_packing: false }
     }
 
     /// Without another kernel: batches go to the decoding kernel as it takes them.
@@ -157,7 +174,7 @@ impl Choosing<'_, '_> {
         Ok(self.decision(Some(plan), "named on the command line".into(), Vec::new()))
     }
 
-    fn measured(&mut self, prompt_tokens: usize) -> Result<PrefillDecision> {
+    fn measured(&mut self, Prompt { tokens: prompt_tokens, unpacked }: Prompt) -> Result<PrefillDecision> {
         let stay = |own: &Self, why: String, probe| Ok(own.decision(None, why, probe));
         if prompt_tokens < SIZES[0] {
             self.alone(prompt_tokens)?;
@@ -169,6 +186,8 @@ impl Choosing<'_, '_> {
         }
         let (fitting, left_out) = self.that_fit()?;
         let kernels: Vec<Kernel> = [*self.decode].into_iter().chain(fitting).collect();
+        let mapped: Vec<&str> = kernels.iter().filter(|kernel| self.extra_bytes(kernel) == 0).map(Kernel::id).collect();
+        let to_pack = unpacked && !self.chooser.stays_mapped(self.decode.descriptor().layout);
         let operands = self.chooser.operands()?;
         let Batches { sizes: batches, kernels: gemms } = batches(&kernels, operands, prompt_tokens.min(MOST_TOKENS))?;
         let (share, probe) = (operands.share_of_model(), probed(&kernels, &batches));
@@ -187,7 +206,7 @@ impl Choosing<'_, '_> {
             let from = gemm_from(kernel.id(), &batches, own);
             let theirs = |batch: &Batch| if batch.tokens < from { own(batch) } else { batch.gemm(kernel.id()) };
             // A second copy costs the time to make it, once.
-            let copies = kernel.descriptor().layout != self.decode.descriptor().layout;
+            let copies = !mapped.contains(&kernel.id());
             let copy_s = if copies { operands.packing_time(kernel.descriptor().layout).as_secs_f64() } else { 0.0 };
             let theirs_s = prompt_s(&theirs);
             (theirs_s * (1.0 + TIE) + copy_s < own_s).then_some((*kernel, from, theirs_s, copy_s))
@@ -195,8 +214,18 @@ impl Choosing<'_, '_> {
         let own_way = gemms.iter().find(|kernel| kernel.id() == self.decode.id()).unwrap_or(self.decode);
         let own_way = with_gemm_from(*own_way, &batches);
         let best = others.min_by(|a, b| (a.2 + a.3).total_cmp(&(b.2 + b.3)));
+        let packing_s = operands.packing_time(self.decode.descriptor().layout).as_secs_f64();
+        let in_file = gemms.iter().filter(|kernel| to_pack && self.chooser.stays_mapped(kernel.descriptor().layout));
+        let in_file = in_file.map(|kernel| (*kernel, prompt_s(&|batch: &Batch| batch.gemm(kernel.id()))));
+        let first = before_packing(in_file, packing_s);
         self.chooser.batches_of(own_way, &batches);
         let n = prompt_tokens;
+        if let Some((kernel, s)) = first {
+            let reason = format!("products of {n} tokens take {s:.2} s on the file as it is, packing {packing_s:.2} s");
+            self.chooser.verify_meanwhile(kernel)?;
+            let plan = PrefillPlan { before_packing: true, ..self.plan(kernel, 2) };
+            return Ok(self.decision(Some(plan), reason, probe));
+        }
         let Some((kernel, from_tokens, theirs_s, copy_s)) = best else {
             let why =
                 format!("products of {n} tokens take {own_s:.2} s; no other kernel saves more than its copy costs");
@@ -233,6 +262,12 @@ impl Choosing<'_, '_> {
         };
         Ok((fitting, left_out))
     }
+}
+
+/// Of what needs no copy the fastest, if its whole prompt takes less than half of the time of the packing that would
+/// come first: packing has to be done some time, and what is won is the wait for the first token.
+fn before_packing<K>(in_file: impl Iterator<Item = (K, f64)>, packing_s: f64) -> Option<(K, f64)> {
+    in_file.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, prompt_s)| 2.0 * prompt_s < packing_s)
 }
 
 /// The times by kernel; those of the decoding kernel without a gemm are of its tokens one by one.
@@ -280,7 +315,7 @@ mod tests {
         exact.retain(|k| k.descriptor().exact());
         let mut chooser = Chooser::new(&model, &machine);
         let mut decide = |policy: PrefillPolicy, kernel: &Kernel, tokens| {
-            policy.decide(kernel, tokens, &mut chooser).expect("decides")
+            policy.decide(kernel, Prompt { tokens, unpacked: true }, &mut chooser).expect("decides")
         };
         for kernel in &exact {
             assert!(decide(PrefillPolicy::Same, kernel, 100).is_none());
@@ -298,7 +333,28 @@ mod tests {
             let layout = kernel.descriptor().layout;
             let copy = if layout == decode.descriptor().layout { 0 } else { model.packed_bytes(layout) };
             assert_eq!((&record.executed[..], record.from_tokens, record.extra_bytes), (kernel.id(), 2, copy));
-            assert!(plan.is_some());
+            assert!(plan.is_some_and(|plan| !plan.before_packing));
         }
+        // In the mapped file, what reads it as it is needs no memory.
+        chooser.mapped = true;
+        for kernel in exact.iter().filter(|k| k.descriptor().gemm.is_some() && k.id() != decode.id()) {
+            let prompt = Prompt { tokens: 100, unpacked: true };
+            let named = PrefillPolicy::Named(kernel.id().into()).decide(decode, prompt, &mut chooser);
+            let (plan, record) = named.expect("decides").expect("recorded");
+            assert!(plan.is_some_and(|plan| !plan.before_packing), "as told: {}", kernel.id());
+            let [layout, own] = [kernel, decode].map(|kernel| kernel.descriptor().layout);
+            let there = layout == own || model.lies_as(layout);
+            assert_eq!(record.extra_bytes, if there { 0 } else { model.packed_bytes(layout) }, "{}", kernel.id());
+        }
+    }
+
+    /// Faked timings.
+    #[test]
+    fn the_prompt_comes_before_the_packing_where_the_wait_is_much_shorter() {
+        let first = |times: &[(&'static str, f64)]| before_packing(times.iter().copied(), 0.4);
+        assert_eq!(first(&[("slow", 0.3), ("fast", 0.1)]), Some(("fast", 0.1)));
+        assert_eq!(first(&[("slow", 0.3), ("fast", 0.21)]), None, "a long prompt");
+        assert_eq!(first(&[]), None, "nothing reads the file as it is");
+        assert_eq!(before_packing([("fast", 0.0)].into_iter(), 0.0), None, "nothing to pack");
     }
 }

@@ -9,7 +9,7 @@ use crate::load_model::Loaded;
 use crate::machine::{Machine, all_cpus};
 use crate::measure::bench::{Bench, room, room_for_answer};
 use crate::measure::own_threads::process_time;
-use crate::measure::ready::{Lengths, Ready, ready};
+use crate::measure::ready::{Lengths, begun};
 use crate::measure::{head, records};
 use crate::output::{Output, note};
 use crate::scenario::activations;
@@ -122,6 +122,9 @@ struct Report {
     /// The same from there to the end of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     decode_cpu_ms: Option<f64>,
+    /// What packing took where it came after the first token; in no figure of decoding but the CPU time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packed_after_first_token_ms: Option<f64>,
     phases_ms: PhasesMs,
     forward_ms: ForwardMs,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,7 +218,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
     policy.check(&args.model.machine.check(all_cpus())?)?;
     let Prompted { machine, loaded, prompt, capacity } = Prompted::of(args, &args.model)?;
-    let mut bench = Bench::new(&loaded, &machine, args.model.head, interrupt::flag());
+    let mut bench = Bench::new(&loaded, &machine, args.model.head, interrupt::flag()).mapped();
     let selection = select(&args.model, prompt.len(), &mut bench)?;
     if deterministic && !selection.kernel.descriptor().exact() {
         let what = "sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)";
@@ -232,10 +235,10 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         bench.chooser.check_needs(&machine.kernel(id)?)?;
     }
     let lengths = Lengths { prompt: prompt.len(), answer: args.max_tokens, context: capacity };
-    let Ready { mut decoder, prefill } = ready(&mut bench, selection.kernel, &policy, args.model.dense, lengths)?;
+    let (mut staged, prefill) = begun(&mut bench, selection.kernel, &policy, args.model.dense, lengths)?;
     let again = request.clone();
     let prompted = Cell::new(None);
-    let mut session = Session::new(&mut decoder, request)?;
+    let mut session = Session::new(&mut staged, request)?;
     session.when_prompted(|| prompted.set(process_time()));
     if args.logits {
         session.keep_prompt_logits();
@@ -246,12 +249,17 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         if !args.model.json && written.is_ok() {
             written = out.text(text);
         }
-    })?;
+    });
+    let generation = generation.map_err(|error| staged.failure(error))?;
     let ended = process_time();
     written?;
     if deterministic {
-        repeat(&mut decoder, again, &generation)?;
+        repeat(&mut staged, again, &generation)?;
     }
+    let decoder = staged.decoder();
+    let (head, kv_cache) = (decoder.head().id().into(), KvCacheRecord::f16(decoder.kv_bytes_per_position()));
+    let sparse_ffn = decoder.sparse().map(records::sparse_ffn);
+    drop(staged);
     // Rows of the head were read where they are mapped.
     loaded.model.gguf.check_unchanged()?;
     // A model that was recognised by its name is confirmed too.
@@ -265,6 +273,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         decode_tokens_per_s: generation.decode_tokens_per_s(),
         prefill_cpu_ms: cpu_ms(begun, prompted.get()),
         decode_cpu_ms: cpu_ms(prompted.get(), ended),
+        packed_after_first_token_ms: (!generation.aside.is_zero()).then_some(generation.aside.as_secs_f64() * 1e3),
         phases_ms: records::phases_ms(&generation.times),
         forward_ms: records::forward_ms(&generation.times),
         token_ids: generation.token_ids,
@@ -273,9 +282,9 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         logits_last: generation.prompt_logits,
         kernel: selection,
         activations: activations(loaded.model.activations),
-        head: decoder.head().id().into(),
+        head,
         head_effect,
-        kv_cache: KvCacheRecord::f16(decoder.kv_bytes_per_position()),
+        kv_cache,
         prefill_kernel: prefill,
         choices: bench.chooser.choices().to_vec(),
         threads: machine.threads,
@@ -283,12 +292,15 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         seed: (sampling != Sampling::Greedy).then_some(args.seed),
         model: stored.then(|| ModelUsed::of(&loaded)).transpose()?,
         pre_tokenizer: record.pre_tokenizer.clone(),
-        sparse_ffn: decoder.sparse().map(records::sparse_ffn),
+        sparse_ffn,
         warnings: warning.into_iter().collect(),
         build: build_info::build(),
     };
     let said = Said { summary: summary(&report), warnings: &report.warnings, stop_reason: report.stop_reason };
-    finish(args, out, &report, said)
+    let finished = finish(args, out, &report, said);
+    // The process ends: a vocabulary's hundreds of thousands of strings need not be freed one by one.
+    std::mem::forget(loaded);
+    finished
 }
 
 /// Generates a text once more: the same request gives the same tokens.
@@ -364,6 +376,7 @@ fn summary(r: &Report) -> String {
     let first = first.unwrap_or_else(|| "no token".into());
     let reason = serde_json::to_string(&r.stop_reason).unwrap_or_default();
     let prefill = format!("prefill {:.1} tokens/s over {prompt}, {first}", r.prefill_tokens_per_s);
-    let decode = format!("decode {:.1} tokens/s", r.decode_tokens_per_s);
+    let packed = r.packed_after_first_token_ms.map(|ms| format!("packed in {ms:.0} ms, "));
+    let decode = format!("{}decode {:.1} tokens/s", packed.unwrap_or_default(), r.decode_tokens_per_s);
     format!("{tokens} tokens, stopped by {reason}; {prefill}, {decode}; {threads} thread(s)")
 }

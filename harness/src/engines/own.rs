@@ -148,7 +148,7 @@ impl Load {
         let prompt = self.batch.clamp(1, self.context);
         let selection = decode_kernel::select("auto", prompt, &mut bench.chooser)?;
         let lengths = Lengths { prompt, answer: self.context, context: self.context };
-        Ok(ready(&mut bench, selection.kernel, &PrefillPolicy::Auto, false, lengths)?.decoder)
+        ready(&mut bench, selection.kernel, &PrefillPolicy::Auto, false, lengths)
     }
 }
 

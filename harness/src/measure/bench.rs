@@ -6,11 +6,12 @@ use crate::choose::prefill_kernel::PrefillPlan;
 use crate::error::{Error, Result};
 use crate::load_model::{self, Loaded};
 use crate::machine::Machine;
-use kernels::{CodeTable, HeadFormat, Kernel, Layout, PackedWeights};
+use kernels::{CodeTable, F32Ops, HeadFormat, Kernel, Layout, PackedWeights};
 use model::config::ModelConfig;
 use model::decoder::{Builder, Decoder, Prefill};
 use model::head::{Head, TernaryHead};
 use model::kernel_weights::KernelWeights;
+use model::loading::Loading;
 use model::weights::{Model, Weights};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -66,6 +67,19 @@ impl<'a> Bench<'a> {
         Self { loaded, machine, head, stop, chooser, weights, heads, ternary_heads }
     }
 
+    /// The same where weights stay in the mapped file if it has them as a kernel reads them: for one text, which should
+    /// begin soon. The file must not change while they are in use ([`Gguf::check_unchanged`](model::gguf::Gguf)).
+    pub fn mapped(mut self) -> Self {
+        self.chooser.mapped = true;
+        self
+    }
+
+    /// Whether weights of this kernel are there, or need no packing.
+    pub fn has_weights(&self, kernel: &Kernel) -> bool {
+        let layout = kernel.descriptor().layout;
+        self.chooser.stays_mapped(layout) || self.weights.contains_key(&(layout, CodeTable::TERNARY.0))
+    }
+
     /// The model that texts are generated and scored with.
     pub fn model(&self) -> &'a Model {
         &self.loaded.model
@@ -85,8 +99,14 @@ impl<'a> Bench<'a> {
     /// A kernel as it is to be called, with the model's weights in its packing, packed on first use.
     pub fn packed_for(&mut self, kernel: Kernel, table: CodeTable) -> Result<KernelWeights> {
         let (model, packing) = (self.model(), kernel.descriptor().layout);
+        let in_place = table == CodeTable::TERNARY && self.chooser.stays_mapped(packing);
         let weights = match self.weights.entry((packing, table.0)) {
             Entry::Occupied(found) => Arc::clone(found.get()),
+            Entry::Vacant(empty) if in_place => {
+                let what = "looking at the weights in the file";
+                let load = |loading: &mut Loading<'_>| model.weights_in_place(loading);
+                Arc::clone(empty.insert(Arc::new(self.machine.loading(what, model.packed_bytes(packing), load)?)))
+            }
             Entry::Vacant(empty) => Arc::clone(empty.insert(Arc::new(packed(model, self.machine, packing, table)?))),
         };
         Ok(KernelWeights::new(kernel, weights)?)
@@ -180,16 +200,36 @@ impl<'a> Bench<'a> {
         self.head_as(self.head.and_then(load_model::Head::rows).unwrap_or(HeadFormat::F16))
     }
 
+    /// A decoder for the first token alone, whose kernel needs nothing packed: its head is quantised while it is
+    /// multiplied, if it is, with the bits of [`Self::head_for`]. Waits for no other kernel's suite.
+    pub fn first_decoder(&mut self, kernel: Kernel) -> Result<Builder<'a>> {
+        let (model, features) = (self.model(), self.machine.features);
+        let anew = self.quantised_head().filter(|format| !self.heads.contains_key(format));
+        let head = match anew.map(|format| model.output_rows().head_anew(format, features)).transpose()?.flatten() {
+            Some(head) => Arc::new(head.into()),
+            None => self.head_for(kernel)?,
+        };
+        let weights = self.packed_for(kernel, CodeTable::TERNARY)?;
+        let ops = self.chooser.ops()?;
+        self.chooser.verified_alone(&kernel)?;
+        self.unverified(weights, head, ops)
+    }
+
     fn builder(&mut self, weights: KernelWeights, head: Arc<Head>) -> Result<Builder<'a>> {
-        let (machine, ops) = (self.machine, self.chooser.ops()?);
+        let ops = self.chooser.ops()?;
         // Nothing computes with a kernel whose suite failed.
         self.chooser.verified()?;
+        self.unverified(weights, head, ops)
+    }
+
+    fn unverified(&self, weights: KernelWeights, head: Arc<Head>, ops: F32Ops) -> Result<Builder<'a>> {
+        let machine = self.machine;
         Ok(Decoder::of(self.model(), weights, head).team(machine.team()?).features(machine.features).ops(ops))
     }
 
     /// The kernel of a prefill plan with its weights; `None` without a plan.
     pub fn prefill(&mut self, plan: Option<&PrefillPlan>) -> Result<Option<Prefill>> {
-        let Some(&PrefillPlan { kernel, from_tokens }) = plan else { return Ok(None) };
+        let Some(&PrefillPlan { kernel, from_tokens, .. }) = plan else { return Ok(None) };
         Ok(Some(Prefill { weights: self.weights(kernel, CodeTable::TERNARY)?, from_tokens }))
     }
 }

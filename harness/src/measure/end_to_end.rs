@@ -9,7 +9,7 @@ use super::records;
 use super::rounds::{ThreadUsage, orders};
 use super::speaker::{self, Foreign, Hall};
 use crate::choose::decode_kernel;
-use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy};
+use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy, Prompt};
 use crate::choose::skipping;
 use crate::error::{Error, Result};
 use crate::guests::{Failed, Guests, excuse};
@@ -157,7 +157,8 @@ impl<'p, 'm> Texts<'p, 'm> {
         let mut texts = Self { plan, prompt, room, players, foreign, without_time };
         for &kernel in plan.kernels {
             let kernel = bench.chooser.one_way(kernel)?;
-            let decision = plan.prefill.decide(&kernel, texts.prompt.len(), &mut bench.chooser)?;
+            let prompt = Prompt { tokens: texts.prompt.len(), unpacked: false };
+            let decision = plan.prefill.decide(&kernel, prompt, &mut bench.chooser)?;
             let (chosen, decision) = decision.unzip();
             let player = texts.player(bench, kernel, chosen.flatten(), Sparsity::Dense)?;
             texts.players.push(Player { decision, ..player });

@@ -35,12 +35,12 @@ pub fn effect(f16: (&Head, Score), own: (&Head, Score), window: usize, text: &st
 /// not quantised, and for synthetic models.
 pub fn announce(bench: &mut Bench<'_>, kernel: Kernel) -> Result<Option<HeadEffect>> {
     let Some(format) = bench.quantised_head() else { return Ok(None) };
-    let (model, own) = (bench.model(), bench.head_as(format)?);
     if bench.loaded.record.synthetic {
         let why = "the model is synthetic, text means nothing to it";
-        note(format!("head: {} changes the logits; by how much was not measured: {why}", own.id()));
+        note(format!("head: {} changes the logits; by how much was not measured: {why}", format.name()));
         return Ok(None);
     }
+    let (model, own) = (bench.model(), bench.head_as(format)?);
     let tokens = model.tokenizer.encode(builtin::held_out_text(), None)?;
     let text = Text { tokens: &tokens, window: WINDOW.min(model.config.context), max_windows: WINDOWS };
     let heads = [bench.head_as(HeadFormat::F16)?, own];

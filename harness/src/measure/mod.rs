@@ -17,3 +17,4 @@ pub mod records;
 pub mod rounds;
 pub mod rules;
 pub mod speaker;
+pub mod staged;

@@ -2,7 +2,8 @@
 
 use super::bench::Bench;
 use super::records;
-use crate::choose::prefill_kernel::PrefillPolicy;
+use super::staged::Staged;
+use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy, Prompt};
 use crate::choose::skipping::{self, skipping};
 use crate::error::Result;
 use crate::output::note;
@@ -20,13 +21,6 @@ pub struct Lengths {
     pub context: usize,
 }
 
-/// A decoder, and why another kernel computes its prompts or none does; the bench's chooser has the other choices.
-pub struct Ready<'m> {
-    pub decoder: Decoder<'m>,
-    /// None where nothing was chosen.
-    pub prefill: Option<PrefillRecord>,
-}
-
 /// Makes the decoder of a kernel that was selected, and says what is chosen.
 pub fn ready<'m>(
     bench: &mut Bench<'m>,
@@ -34,10 +28,44 @@ pub fn ready<'m>(
     policy: &PrefillPolicy,
     dense: bool,
     lengths: Lengths,
-) -> Result<Ready<'m>> {
-    let decision = policy.decide(&kernel, lengths.prompt, &mut bench.chooser)?;
-    let (plan, record) = decision.unzip();
-    let prefill = bench.prefill(plan.flatten().as_ref())?;
+) -> Result<Decoder<'m>> {
+    let prompt = Prompt { tokens: lengths.prompt, unpacked: false };
+    let (plan, _) = policy.decide(&kernel, prompt, &mut bench.chooser)?.unzip();
+    whole(bench, kernel, plan.flatten(), (dense, lengths))
+}
+
+/// The same, where the prompt may come to a decoder on the mapped file, before anything is packed; and why another
+/// kernel computes it or none does, where that was chosen.
+pub fn begun<'b, 'm>(
+    bench: &'b mut Bench<'m>,
+    kernel: Kernel,
+    policy: &PrefillPolicy,
+    dense: bool,
+    lengths: Lengths,
+) -> Result<(Staged<'b, 'm>, Option<PrefillRecord>)> {
+    let prompt = Prompt { tokens: lengths.prompt, unpacked: !bench.has_weights(&kernel) };
+    let (plan, prefill) = policy.decide(&kernel, prompt, &mut bench.chooser)?.unzip();
+    let plan = plan.flatten();
+    let first = match plan {
+        Some(plan) => plan.before_packing.then_some(plan.kernel),
+        // Nothing to pack; but there may be a head to quantise.
+        None => {
+            bench.chooser.stays_mapped(kernel.descriptor().layout).then(|| bench.chooser.kernel(kernel)).transpose()?
+        }
+    };
+    let Some(first) = first else { return Ok((Staged::whole(whole(bench, kernel, plan, (dense, lengths))?), prefill)) };
+    let first = bench.first_decoder(first)?.context(lengths.context).build()?;
+    Ok((Staged::new(first, lengths.prompt, move || whole(bench, kernel, plan, (dense, lengths))), prefill))
+}
+
+/// The decoder with all that it will ever have.
+fn whole<'m>(
+    bench: &mut Bench<'m>,
+    kernel: Kernel,
+    plan: Option<PrefillPlan>,
+    (dense, lengths): (bool, Lengths),
+) -> Result<Decoder<'m>> {
+    let prefill = bench.prefill(plan.as_ref())?;
     let sparse = skipping(dense, Some(lengths.answer));
     let decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(lengths.context);
     let decoder = decoder.prefill(prefill).sparse(sparse).build()?;
@@ -48,5 +76,5 @@ pub fn ready<'m>(
         (None, None) => {}
     }
     skips.into_iter().for_each(|choice| bench.chooser.keep(choice));
-    Ok(Ready { decoder, prefill: record })
+    Ok(decoder)
 }

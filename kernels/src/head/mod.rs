@@ -5,6 +5,7 @@
 //! that offers it measures the perplexity; within one format every implementation gives the same bits (q8 and q4 for
 //! any instruction set, all formats for any number of threads).
 
+mod anew;
 mod f16;
 mod format;
 mod panel;
@@ -13,6 +14,7 @@ mod q8;
 pub(crate) mod reference;
 mod registry;
 
+use anew::Scratch;
 pub use format::HeadFormat;
 pub use panel::MAX_K_HEAD;
 #[cfg(target_arch = "x86_64")]
@@ -66,6 +68,8 @@ enum Weights {
     F16(HalfRows),
     /// Panels of a quantised form.
     Panels(Arc<AlignedBuffer<u8>>),
+    /// f16 rows that become such panels in every product.
+    Anew(HalfRows),
 }
 
 /// The head's input as the quantised forms take it. Made once; [`OutputHead::gemv`] fills it and allocates nothing.
@@ -111,17 +115,24 @@ impl OutputHead {
         if format == HeadFormat::F16 {
             return Ok(Self::of(format, (rows, k), Weights::F16(Arc::clone(half_rows)), allowed));
         }
-        let widened = |row: usize, out: &mut [f32]| {
-            let halves = &halves[row * k..(row + 1) * k];
-            if ops.any_infinite_f16(halves) {
-                let infinite = |bits: &u16| !half::f16::from_bits(*bits).is_finite();
-                let column = halves.iter().position(infinite).unwrap_or(0);
-                return Err(KernelError::NonFiniteWeight { row, column });
-            }
-            ops.widen_f16(halves, out);
-            Ok(())
-        };
+        let widened = |row: usize, out: &mut [f32]| anew::widened(halves, (row, k), ops, out);
         Self::quantised(format, (rows, k), &widened, allowed, team)
+    }
+
+    /// A head of the same bits as [`Self::new`] makes in a quantised format, whose rows are quantised in every product
+    /// and kept in none: for one product it takes less time than making the other and multiplying with it.
+    ///
+    /// # Errors
+    /// Rows that are not whole, `k` above [`MAX_K_HEAD`]. Weights that are not finite are found by the product.
+    pub fn anew(format: HeadFormat, half_rows: &HalfRows, k: usize, allowed: CpuFeatures) -> Result<Self, KernelError> {
+        let halves: &[u16] = (**half_rows).as_ref();
+        let rows = halves.len().checked_div(k).unwrap_or(0);
+        same("f16 weights of whole rows", rows * k, halves.len())?;
+        if k > MAX_K_HEAD {
+            return Err(KernelError::TooLarge { rows, k });
+        }
+        let of = if format == HeadFormat::F16 { Weights::F16 } else { Weights::Anew };
+        Ok(Self::of(format, (rows, k), of(Arc::clone(half_rows)), allowed))
     }
 
     /// The head in `format` from rows that are decoded while it is made; the result is the only copy of them. An f16
@@ -178,10 +189,7 @@ impl OutputHead {
             return Err(KernelError::TooLarge { rows, k });
         }
         let (source, ops) = (Source { rows, k, row }, F32Ops::select(allowed));
-        let panels = match format {
-            HeadFormat::Q4 => pack_rows(team, ops, source, q4::panel_bytes(k), q4::pack_row)?,
-            HeadFormat::F16 | HeadFormat::Q8 => pack_rows(team, ops, source, q8::panel_bytes(k), q8::pack_row)?,
-        };
+        let panels = pack_rows(team, ops, source, anew::packing(format, k))?;
         Ok(Self::of(format, (rows, k), Weights::Panels(panels.into()), allowed))
     }
 
@@ -226,16 +234,13 @@ impl OutputHead {
     /// Bytes of weights and scales that one product with this head reads.
     pub fn bytes(&self) -> usize {
         match &self.weights {
-            Weights::F16(_) => 2 * self.rows * self.k,
+            Weights::F16(_) | Weights::Anew(_) => 2 * self.rows * self.k,
             Weights::Panels(_) => self.rows.div_ceil(PANEL_ROWS) * self.panel_bytes(),
         }
     }
 
     fn panel_bytes(&self) -> usize {
-        match self.format() {
-            HeadFormat::Q4 => q4::panel_bytes(self.k),
-            HeadFormat::F16 | HeadFormat::Q8 => q8::panel_bytes(self.k),
-        }
+        anew::packing(self.format(), self.k).0
     }
 
     /// The head of the first rows alone, at most all of them: what a probe multiplies with. It shares the rows.
@@ -246,7 +251,9 @@ impl OutputHead {
     /// Takes what one product reads out of the caches; see [`crate::stream::evict`].
     pub fn evict(&self, team: &mut Team) -> bool {
         match &self.weights {
-            Weights::F16(rows) => crate::stream::evict(team, &(**rows).as_ref()[..self.rows * self.k]),
+            Weights::F16(rows) | Weights::Anew(rows) => {
+                crate::stream::evict(team, &(**rows).as_ref()[..self.rows * self.k])
+            }
             Weights::Panels(panels) => crate::stream::evict(team, &panels[..self.bytes()]),
         }
     }
@@ -278,7 +285,8 @@ impl OutputHead {
                 };
                 return f16::gemv(team, &(**rows).as_ref()[..self.rows * self.k], self.k, y, product);
             }
-            (Weights::Panels(panels), _) => &panels[..self.bytes()],
+            (Weights::Panels(panels), _) => Panels::Made(&panels[..self.bytes()]),
+            (Weights::Anew(rows), _) => Panels::Anew(self.format(), rows, self.k, self.ops),
             (Weights::F16(_), _) => unreachable!("an implementation is of the format of its weights"),
         };
         input.prepare(self.ops, x)?;
@@ -309,20 +317,38 @@ impl std::fmt::Debug for OutputHead {
     }
 }
 
+/// Panels of a quantised form: all of them, or what each is made of.
+#[derive(Clone, Copy)]
+enum Panels<'a> {
+    Made(&'a [u8]),
+    Anew(HeadFormat, &'a HalfRows, usize, F32Ops),
+}
+
 /// `y = products of each panel * factor`, panels shared among the team: each thread reads one contiguous range of
 /// bytes.
 fn each_panel(
     team: &mut Team,
-    panels: &[u8],
+    panels: Panels<'_>,
     y: &mut [f32],
     products: impl Fn(&[u8]) -> [f32; PANEL_ROWS] + Sync,
     factor: f32,
 ) -> Result<(), KernelError> {
-    let panel_bytes = panels.len() / y.len().div_ceil(PANEL_ROWS).max(1);
+    let all = y.len().div_ceil(PANEL_ROWS).max(1);
     team.split_rows(PANEL_ROWS, y, |range: Range<usize>, y| {
-        let panels = &panels[range.start / PANEL_ROWS * panel_bytes..];
+        let mut scratch = match panels {
+            Panels::Made(_) => None,
+            Panels::Anew(format, rows, k, ops) => Some(Scratch::new(format, rows, k, ops)),
+        };
         for (i, y) in y.chunks_mut(PANEL_ROWS).enumerate() {
-            let products = products(&panels[i * panel_bytes..(i + 1) * panel_bytes]);
+            let panel = match (panels, &mut scratch) {
+                (_, Some(scratch)) => scratch.panel(range.start + i * PANEL_ROWS, y.len())?,
+                (Panels::Made(panels), None) => {
+                    let panel_bytes = panels.len() / all;
+                    &panels[(range.start / PANEL_ROWS + i) * panel_bytes..][..panel_bytes]
+                }
+                (Panels::Anew(..), None) => unreachable!("scratch was made for them"),
+            };
+            let products = products(panel);
             y.iter_mut().zip(products).for_each(|(y, product)| *y = product * factor);
         }
         Ok(())
@@ -340,13 +366,12 @@ struct Source<'a> {
     row: &'a RowOf<'a>,
 }
 
-/// Packs all rows into panels of `panel_bytes`. `pack` gets a row's number in its panel, the row, and the panel.
+/// Packs all rows into panels.
 fn pack_rows(
     team: &mut Team,
     ops: F32Ops,
     Source { rows, k, row }: Source<'_>,
-    panel_bytes: usize,
-    pack: impl Fn(F32Ops, usize, &[f32], &mut [u8]) + Sync,
+    (panel_bytes, pack): (usize, anew::PackRow),
 ) -> Result<AlignedBuffer<u8>, KernelError> {
     let bytes = rows.div_ceil(PANEL_ROWS).checked_mul(panel_bytes).ok_or(KernelError::TooLarge { rows, k })?;
     let mut panels = AlignedBuffer::zeroed(bytes);

@@ -43,8 +43,10 @@ fn check(name: &str, rows: usize, k: usize, weight: impl Fn(usize) -> f32, x: &[
         for threads in [1, 3] {
             let mut team = team(threads);
             let made = OutputHead::new(format, &weights, k, CpuFeatures::detect(), &mut team).expect("quantises");
-            for (way, prefetch) in ways(format) {
-                let head = made.tuned(way, prefetch).expect("runs here");
+            let anew = OutputHead::anew(format, &weights, k, CpuFeatures::detect()).expect("short rows");
+            let heads = ways(format).flat_map(|way| [(&made, way), (&anew, way)]);
+            for (head, (way, prefetch)) in heads {
+                let head = head.tuned(way, prefetch).expect("runs here");
                 let mut y = vec![f32::NAN; rows];
                 head.gemv(&mut team, x, &mut HeadInput::new(k), &mut y).expect("lengths agree");
                 assert_eq!(bits(&y), bits(&want), "{name}: {} {rows} x {k}, {threads} threads", head.id());
@@ -142,6 +144,11 @@ fn sizes_names_and_refusals() {
         assert!(gemv(head, &[0.0; 256], &mut [0.0; 99]).is_err());
     }
     assert!(gemv(&all[1], &[f32::NAN; 256], &mut [0.0; 100]).is_err());
+    let anew = OutputHead::anew(HeadFormat::Q8, &holed, 256, CpuFeatures::NONE).expect("not looked at yet");
+    assert_eq!((anew.rows(), anew.bytes()), (2, 1024));
+    assert_eq!(gemv(&anew, &[0.0; 256], &mut [0.0; 2]).expect_err("not finite"), refused);
+    let short = OutputHead::anew(HeadFormat::Q8, &weights, 255, CpuFeatures::NONE);
+    assert!(matches!(short, Err(KernelError::Shape { .. })));
 }
 
 /// A head of decoded rows has the bytes of one of the same rows as f16, and says what f16 cannot hold.
