@@ -79,6 +79,7 @@ TABLE = [
         for name, values in [("FAR_BYTES", (8192, 16384, 65536)), ("SOON_BYTES", (1024, 4096, 8192))]
     ),
     distance("w2a8/avx512_vnni.rs", "avx512-vnni"),
+    distance("w2a8/avx512_vnni_i2s.rs", "avx512-vnni-i2s", touches=["avx512-vnni-i2s gemm one"]),
     distance("w2a8/avx512_vnni_trit5.rs", "avx512-vnni-trit5"),
     distance("w2a8/avxvnni_tile8.rs", "avxvnni-tile8"),
     distance("w2a8/avx2_i8_tile8.rs", "avx2-i8-tile8"),
