@@ -296,7 +296,7 @@ mod tests {
         let [with, without, theirs] = if cfg!(target_arch = "aarch64") {
             ["neon-sdot-tile16", "neon-i8", "avx2-i8"]
         } else {
-            ["avx2-i8-tile8", "avx2-i8", "neon-i8"]
+            ["avx2-i8", "scalar-i8", "neon-i8"]
         };
         assert!(matches!(PrefillPolicy::parse(with), Ok(PrefillPolicy::Named(_))));
         let error = |text| PrefillPolicy::parse(text).expect_err("refused").to_string();

@@ -12,8 +12,10 @@
 //! flush: 24,576, below 32,767. The kernel of the reference engine adds 128 such results instead: up to 65,024 for
 //! activations of +-127, which wraps.
 
+mod gemm;
+
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemvI8, KernelDescriptor};
+use crate::descriptor::{Gemm, GemvI8, KernelDescriptor};
 use crate::layouts::i2s;
 use crate::placement::at_cache_line;
 use crate::x86_64::lanes::sum_i32;
@@ -24,6 +26,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     isa: "avx2",
     requires: CpuFeatures::AVX2,
     multiply: Some("maddubs-ymm"),
+    gemm: Some(Gemm::I8(gemm::gemm)),
     builds_on: Some("scalar-i8"),
     summary: "shift, mask and maddubs on the published layout, widened before int16 can overflow",
     ..KernelDescriptor::w2a8(&i2s::LAYOUT, gemv)
