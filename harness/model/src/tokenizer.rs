@@ -145,7 +145,7 @@ pub struct TokenizerFacts {
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// Bytes by token id, kept so that turning a token into text while decoding allocates nothing.
-    pieces: Vec<Vec<u8>>,
+    pieces: Texts,
     /// Length in bytes of the longest token's text (for sizing buffers).
     pub longest_piece: usize,
     /// Size of the vocabulary, pre-tokenizer and special tokens.
@@ -201,7 +201,7 @@ impl Tokenizer {
             return Err(gguf.key_error(ADD_BOS, format!("{what}; write the token's id there, or false here")));
         }
         let pieces = vocabulary.pieces(by_score);
-        let longest_piece = pieces.iter().map(Vec::len).max().unwrap_or(0);
+        let longest_piece = pieces.longest();
         stops.extend(ENDS.iter().filter_map(|end| vocabulary.ids.get(end)));
         stops.sort_unstable();
         stops.dedup();
@@ -216,7 +216,7 @@ impl Tokenizer {
         };
         keys::check_tokenizer(gguf)?;
         let facts = TokenizerFacts {
-            vocab: pieces.len(),
+            vocab: pieces.ends.len(),
             pre: if by_score { "SentencePiece" } else { pre.name() },
             pre_in_file: if by_score { "SentencePiece" } else { of_file.map_or("absent -> default", Pre::name) },
             pre_from_file: of_file.is_some() || by_score,
@@ -246,12 +246,33 @@ impl Tokenizer {
     /// Raw bytes of a token, perhaps part of a UTF-8 character; empty for special tokens and ids outside the
     /// vocabulary.
     pub fn piece(&self, id: u32) -> &[u8] {
-        self.pieces.get(id as usize).map_or(&[], Vec::as_slice)
+        self.pieces.get(id as usize)
     }
 }
 
 fn one_line(error: &dyn std::fmt::Display) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Texts by number, all in one buffer: a vocabulary has hundreds of thousands.
+#[derive(Default)]
+struct Texts {
+    bytes: Vec<u8>,
+    /// Where each one ends.
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    /// The text of this number, empty where there is none.
+    fn get(&self, number: usize) -> &[u8] {
+        let start = if number == 0 { 0 } else { self.ends.get(number - 1).copied().unwrap_or(0) };
+        self.ends.get(number).map_or(&[], |&end| &self.bytes[start..end])
+    }
+
+    /// Bytes of the longest.
+    fn longest(&self) -> usize {
+        (0..self.ends.len()).map(|number| self.get(number).len()).max().unwrap_or(0)
+    }
 }
 
 /// Tokens as the file spells them, before the encoder sees them.
@@ -298,26 +319,31 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// Each token's raw bytes.
-    fn pieces(&self, by_score: bool) -> Vec<Vec<u8>> {
-        if by_score {
-            return self
-                .tokens
-                .iter()
-                .zip(&self.types)
-                .map(|(token, kind)| sentence_pieces::bytes(token, *kind))
-                .collect();
+    fn pieces(&self, by_score: bool) -> Texts {
+        let (byte_of, mut pieces) = (byte_alphabet(), Texts::default());
+        for (token, kind) in self.tokens.iter().zip(&self.types) {
+            match *kind {
+                kind if by_score => pieces.bytes.extend(sentence_pieces::bytes(token, kind)),
+                CONTROL => {}
+                USER_DEFINED => pieces.bytes.extend(token.bytes()),
+                _ => {
+                    let (start, mut spelled) = (pieces.bytes.len(), true);
+                    let known = token.chars().map_while(|c| {
+                        let byte = byte_of.get(c as usize).copied().flatten();
+                        spelled = byte.is_some();
+                        byte
+                    });
+                    pieces.bytes.extend(known);
+                    // Where it is not spelled in the byte alphabet, it is an added token, which stands for itself.
+                    if !spelled {
+                        pieces.bytes.truncate(start);
+                        pieces.bytes.extend(token.bytes());
+                    }
+                }
+            }
+            pieces.ends.push(pieces.bytes.len());
         }
-        let byte_of = byte_alphabet();
-        let spelled = |token: &str| -> Option<Vec<u8>> {
-            token.chars().map(|c| byte_of.get(c as usize).copied().flatten()).collect()
-        };
-        let piece = |(token, kind): (&&str, &i64)| match *kind {
-            CONTROL => Vec::new(),
-            USER_DEFINED => token.as_bytes().to_vec(),
-            // Where it is not spelled in the byte alphabet, it is an added token, which stands for itself.
-            _ => spelled(token).unwrap_or_else(|| token.as_bytes().to_vec()),
-        };
-        self.tokens.iter().zip(&self.types).map(piece).collect()
+        pieces
     }
 
     fn merges(&self, gguf: &Gguf) -> Result<Vec<(String, String)>> {
@@ -353,7 +379,7 @@ impl<'a> Vocabulary<'a> {
         let failed =
             |e: tokenizers::Error| gguf.key_error(TOKENS, format!("cannot build the tokenizer: {}", one_line(&e)));
         let merges = self.merges(gguf)?;
-        let owned: Vocab = self.ids.iter().map(|(t, &id)| (t.to_string(), id)).collect();
+        let owned: Vocab = self.tokens.iter().zip(0..).map(|(t, id)| (t.to_string(), id)).collect();
         let bpe = BPE::builder().vocab_and_merges(owned, merges).ignore_merges(pre == Pre::LlamaBpe);
         let bpe = bpe.build().map_err(|e| self.lacking_merge(gguf).unwrap_or_else(|| failed(e)))?;
         let mut inner = tokenizers::Tokenizer::new(bpe);
