@@ -93,7 +93,7 @@ TABLE = [
     distance("x86_64/head_q8.rs", "q8-avx2 q8-avx512-vnni"),
     distance("x86_64/head_q4.rs", "q4-avx2 q4-avx512-vnni"),
     distance("stream.rs", "stream", "read", values=(4096, 8192)),
-    Constant("w2a32/avx2_prefetch.rs", "PREFETCH_BYTES", (0, 512, 1024, 4096, 8192), f"avx2-prefetch gemv {MODEL}x1 dram -",
+    Constant("w2a32/avx2_prefetch.rs", "PREFETCH_BYTES", (0, 512, 1024, 2048, 8192), f"avx2-prefetch gemv {MODEL}x1 dram -",
              f"avx2-prefetch gemv {DOWN}x1 dram -", f"avx2-permute gemv {MODEL}x1 dram -", f"avx2-permute gemv {DOWN}x1 dram -"),
     # One is to follow the other: both are changed.
     Constant("x86_64/tiles.rs+linear.rs", "CHUNK_BYTES", (128 << 10, 512 << 10, 1 << 20),

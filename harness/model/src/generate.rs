@@ -25,7 +25,7 @@ pub struct Request {
     /// Strings that end the text and are cut from it.
     pub stop_strings: Vec<String>,
     /// Wall-clock limit from the start of the prompt; checked before each token and each batch of the prompt,
-    /// so it can be passed by the time of one.
+    /// so it can be passed by the time of one. [`Sequence::aside`] does not count.
     pub timeout: Option<Duration>,
 }
 
@@ -44,7 +44,7 @@ pub struct Generation {
     pub prefill_tokens: usize,
     /// Time from the start to the first picked token, if there was one.
     pub first_token: Option<Duration>,
-    /// Time from the end of `prefill` to the end of generation, without [`Self::aside`]; 0 if no token was picked.
+    /// Time from the end of `prefill` to the end of generation, without [`Self::aside`], 0 if no token was picked.
     pub decode: Duration,
     /// Time in which the sequence got ready for tokens to come, after the first ([`Sequence::aside`]).
     pub aside: Duration,
@@ -130,8 +130,8 @@ impl<'d, S: Sequence> Session<'d, S> {
     pub fn run(mut self, interrupted: &AtomicBool, on_text: &mut dyn FnMut(&[u8])) -> Result<Generation> {
         let start = Instant::now();
         let deadline = self.request.timeout.and_then(|limit| start.checked_add(limit));
-        let stopped = || {
-            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let stopped = |aside: Duration| {
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline + aside);
             let interrupted = interrupted.load(Ordering::Relaxed).then_some(StopReason::Interrupted);
             interrupted.or(late.then_some(StopReason::Timeout))
         };
@@ -139,7 +139,7 @@ impl<'d, S: Sequence> Session<'d, S> {
         let mut ended = None;
         let batch = self.sequence.batch();
         for tokens in self.request.prompt.chunks(batch) {
-            ended = stopped();
+            ended = stopped(Duration::ZERO);
             if ended.is_some() {
                 break;
             }
@@ -189,7 +189,7 @@ impl<'d, S: Sequence> Session<'d, S> {
             if self.ids.len() >= self.request.max_tokens {
                 break StopReason::MaxTokens;
             }
-            ended = stopped();
+            ended = stopped(self.sequence.aside());
             if ended.is_none() {
                 self.sequence.forward(&[id])?;
                 self.sequence.predict()?;

@@ -172,6 +172,11 @@ impl<'a> Bench<'a> {
         self.head.and_then(load_model::Head::rows).filter(|format| *format != HeadFormat::F16)
     }
 
+    /// The same where it was not made yet.
+    pub fn head_to_quantise(&self) -> Option<HeadFormat> {
+        self.quantised_head().filter(|format| !self.heads.contains_key(format))
+    }
+
     /// What receipts call the output head of a kernel; without one, of kernels that others run.
     pub fn head_id(&mut self, kernel: Option<&Kernel>) -> Result<&'static str> {
         match (kernel, self.head.map_or(Some(HeadFormat::F16), load_model::Head::rows)) {
@@ -204,8 +209,12 @@ impl<'a> Bench<'a> {
     /// multiplied, if it is, with the bits of [`Self::head_for`]. Waits for no other kernel's suite.
     pub fn first_decoder(&mut self, kernel: Kernel) -> Result<Builder<'a>> {
         let (model, features) = (self.model(), self.machine.features);
-        let anew = self.quantised_head().filter(|format| !self.heads.contains_key(format));
-        let head = match anew.map(|format| model.output_rows().head_anew(format, features)).transpose()?.flatten() {
+        let head = match self
+            .head_to_quantise()
+            .map(|format| model.output_rows().head_anew(format, features))
+            .transpose()?
+            .flatten()
+        {
             Some(head) => Arc::new(head.into()),
             None => self.head_for(kernel)?,
         };

@@ -46,12 +46,12 @@ pub fn begun<'b, 'm>(
     let prompt = Prompt { tokens: lengths.prompt, unpacked: !bench.has_weights(&kernel) };
     let (plan, prefill) = policy.decide(&kernel, prompt, &mut bench.chooser)?.unzip();
     let plan = plan.flatten();
+    let stays = bench.chooser.stays_mapped(kernel.descriptor().layout);
     let first = match plan {
-        Some(plan) => plan.before_packing.then_some(plan.kernel),
-        // Nothing to pack; but there may be a head to quantise.
-        None => {
-            bench.chooser.stays_mapped(kernel.descriptor().layout).then(|| bench.chooser.kernel(kernel)).transpose()?
-        }
+        Some(plan) if plan.before_packing => Some(plan.kernel),
+        // Nothing to pack, but a head to quantise.
+        None if stays && bench.head_to_quantise().is_some() => Some(bench.chooser.kernel(kernel)?),
+        _ => None,
     };
     let Some(first) = first else { return Ok((Staged::whole(whole(bench, kernel, plan, (dense, lengths))?), prefill)) };
     let first = bench.first_decoder(first)?.context(lengths.context).build()?;

@@ -104,3 +104,68 @@ impl Sequence for Staged<'_, '_> {
         self.aside
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, registry};
+    use model::builtin;
+    use model::generate::{Request, Session};
+    use model::kernel_weights::KernelWeights;
+    use model::loading::Loading;
+    use model::sampler::Sampling;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    static NEVER: AtomicBool = AtomicBool::new(false);
+
+    #[test]
+    fn a_text_of_two_stages_is_that_of_one_and_waiting_is_in_no_rate() {
+        let mut loading = Loading::alone();
+        let model = Model::load(builtin::open().expect("built in"), None, &mut loading).expect("valid");
+        let kernel = Kernel::new(registry::find("scalar-i8").expect("there"), CpuFeatures::NONE).expect("everywhere");
+        let layout = kernel.descriptor().layout;
+        let there = Arc::new(model.weights_in_place(&mut loading).expect("an I2_S file"));
+        let packed = Arc::new(model.weights(layout, CodeTable::TERNARY, &mut loading).expect("packs"));
+        let head = model.head(HeadFormat::F16, CpuFeatures::NONE, &mut loading.team).expect("finite");
+        let decoder = |weights: &Arc<_>| {
+            let weights = KernelWeights::new(kernel, Arc::clone(weights)).expect("reads them");
+            Decoder::of(&model, weights, Arc::new(head.clone().into())).context(32).build().expect("fits")
+        };
+        let request = |max_tokens| Request {
+            prompt: vec![836, 27, 5],
+            max_tokens,
+            sampling: Sampling::Greedy,
+            stop_ids: Vec::new(),
+            stop_at_eos: false,
+            stop_strings: Vec::new(),
+            timeout: None,
+        };
+        let text = |sequence: &mut Staged<'_, '_>, max_tokens| {
+            Session::new(sequence, request(max_tokens)).expect("valid").run(&NEVER, &mut |_| {})
+        };
+        let one = text(&mut Staged::whole(decoder(&packed)), 9).expect("runs");
+        assert!(one.aside.is_zero());
+        let waited = Duration::from_millis(20);
+        let mut staged = Staged::new(decoder(&there), 3, || {
+            std::thread::sleep(waited);
+            Ok(decoder(&packed))
+        });
+        // The first token needs no second decoder.
+        let first = text(&mut staged, 1).expect("runs");
+        assert_eq!((first.token_ids[..].to_vec(), first.aside), (one.token_ids[..1].to_vec(), Duration::ZERO));
+        let begun = Instant::now();
+        let both = text(&mut staged, 9).expect("runs");
+        let all = begun.elapsed();
+        assert_eq!(both.token_ids, one.token_ids);
+        assert!(both.aside >= waited && both.prefill + both.decode + both.aside <= all);
+        let again = text(&mut staged, 9).expect("runs");
+        assert_eq!((again.token_ids, again.aside), (one.token_ids, Duration::ZERO), "the second decoder is there");
+
+        let refused = || Err(Error::unsupported("no kernel for it"));
+        let mut staged = Staged::new(decoder(&there), 3, refused);
+        let failed = text(&mut staged, 9).expect_err("nothing takes over");
+        let failure = staged.failure(failed);
+        assert_eq!((failure.exit() as i32, failure.to_string()), (5, "no kernel for it".into()));
+    }
+}
