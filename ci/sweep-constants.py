@@ -111,8 +111,8 @@ TABLE = [
     Constant("w2a8/avx2_i8_tile8/gemm.rs", "STEPS_PER_FLUSH", (5, 8), f"avx2-i8-tile8 gemm {SMALL}x128 cache one"),
     Constant("x86_64/head_q4.rs", "FLUSH_LINES", (1, 2), f"q4-avx2 gemv {SMALL}x1 cache one"),
     Constant("sparse/avx512_vnni.rs", "AHEAD", (4, 16), f"sparse-avx512-vnni rows {MODEL}x1 dram -"),
-    Constant("sparse/avx512_vnni.rs", "PASS", (4, 16), f"sparse-avx512-vnni columns {DOWN}x1 dram -"),
-    Constant("sparse/avx2.rs", "PASS", (4, 16), f"sparse-avx2 columns {DOWN}x1 dram -"),
+    Constant("sparse/avx512_vnni.rs", "PASS", (2, 8), f"sparse-avx512-vnni columns {DOWN}x1 dram -"),
+    Constant("sparse/avx2.rs", "PASS", (2, 8), f"sparse-avx2 columns {DOWN}x1 dram -"),
 ]
 
 

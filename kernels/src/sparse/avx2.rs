@@ -5,13 +5,13 @@
 //!
 //! # No int16 can overflow
 //! `maddubs` adds two products of a code (at most 3) and an int8 (at least -128): within +-768. A quad adds two of them
-//! to a lane, a pass of [`PASS`] quads 16: 12,288, below 32,767.
+//! to a lane, a pass of [`PASS`] quads 8: 6,144, below 32,767.
 
 use super::call::{Columns, LINE_BYTES, LINE_ROWS};
 use std::arch::x86_64::*;
 
-/// Quads between two widenings. As in the AVX-512 path, not swept apart.
-const PASS: usize = 8;
+/// Quads between two widenings: swept with the AVX-512 path, which has the figures.
+const PASS: usize = 4;
 const _: () = assert!(PASS * 2 * (2 * 3 * 128) <= i16::MAX as usize);
 
 /// # Safety
