@@ -79,7 +79,7 @@ TABLE = [
         for name, values in [("FAR_BYTES", (8192, 16384, 65536)), ("SOON_BYTES", (1024, 4096, 8192))]
     ),
     distance("w2a8/avx512_vnni.rs", "avx512-vnni"),
-    distance("w2a8/avx512_vnni_i2s.rs", "avx512-vnni-i2s", touches=["avx512-vnni-i2s gemm one"]),
+    distance("w2a8/avx512_vnni_i2s/lines.rs", "avx512-vnni-i2s", touches=["avx512-vnni-i2s gemm one"]),
     distance("w2a8/avx512_vnni_trit5.rs", "avx512-vnni-trit5"),
     distance("w2a8/avxvnni_tile8.rs", "avxvnni-tile8"),
     distance("w2a8/avx2_i8_tile8.rs", "avx2-i8-tile8"),
@@ -106,7 +106,7 @@ TABLE = [
     Constant("w2a8/avx512_lut16.rs", "BLOCKS_PER_FLUSH", (20, 24), f"avx512-lut16 gemm {MODEL}x128 dram -"),
     Constant("w2a8/avx2_lut8.rs", "TOKENS", (1,), f"avx2-lut8 gemm {MODEL}x128 dram one"),
     Constant("w2a8/avx2_lut8.rs", "STEPS_PER_FLUSH", (3, 4), f"avx2-lut8 gemv {SMALL}x1 cache one", touches=["avx2-lut8 gemm one"]),
-    Constant("w2a8/avx2_i8.rs", "BLOCKS_PER_FLUSH", (2, 4), f"avx2-i8 gemv {SMALL}x1 cache -"),
+    Constant("w2a8/avx2_i8/products.rs", "BLOCKS_PER_FLUSH", (2, 4), f"avx2-i8 gemv {SMALL}x1 cache -"),
     Constant("w2a8/avx2_i8_tile8.rs", "STEPS_PER_FLUSH", (4, 6), f"avx2-i8-tile8 gemv {SMALL}x1 cache one"),
     Constant("w2a8/avx2_i8_tile8/gemm.rs", "STEPS_PER_FLUSH", (5, 8), f"avx2-i8-tile8 gemm {SMALL}x128 cache one"),
     Constant("x86_64/head_q4.rs", "FLUSH_LINES", (1, 2), f"q4-avx2 gemv {SMALL}x1 cache one"),

@@ -233,8 +233,8 @@ impl<'m> Decoder<'m> {
         }
     }
 
-    /// Goes on where another decoder of the model, with as much room, has come to: takes its keys and values, which then
-    /// are this one's old ones, and its times. What follows has the same bits if both compute with exact kernels.
+    /// Goes on where another decoder of the model, with as much room, has come to: takes its keys and values, which
+    /// then are this one's old ones, and its times. What follows has the same bits if both compute with exact kernels.
     ///
     /// # Errors
     /// Another model, or other room.

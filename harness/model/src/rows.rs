@@ -166,8 +166,8 @@ impl Rows {
         self.ternary().then(|| Matrix::of(&self.gguf, self.info())).transpose()
     }
 
-    /// An output head in a quantised `format` whose rows are quantised in every product ([`OutputHead::anew`]): there is
-    /// nothing to make before the first one. None where rows are not of type F16.
+    /// An output head in a quantised `format` whose rows are quantised in every product ([`OutputHead::anew`]): there
+    /// is nothing to make before the first one. None where rows are not of type F16.
     ///
     /// # Errors
     /// Rows that are too long.

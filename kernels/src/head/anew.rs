@@ -5,8 +5,9 @@
 //! clear first; a product of the same rows that keeps nothing takes less than that, and whoever wants one product
 //! alone never needs the head.
 
+use super::format::HeadFormat;
 use super::panel::PANEL_ROWS;
-use super::{HalfRows, HeadFormat, q4, q8};
+use super::{q4, q8};
 use crate::error::KernelError;
 use crate::f32_ops::F32Ops;
 
@@ -50,9 +51,9 @@ pub(super) struct Scratch<'a> {
 
 impl<'a> Scratch<'a> {
     /// One for panels of these rows.
-    pub(super) fn new(format: HeadFormat, rows: &'a HalfRows, k: usize, ops: F32Ops) -> Self {
+    pub(super) fn new(format: HeadFormat, halves: &'a [u16], k: usize, ops: F32Ops) -> Self {
         let (bytes, pack) = packing(format, k);
-        Self { halves: (**rows).as_ref(), k, ops, pack, row: vec![0.0; k], panel: vec![0; bytes] }
+        Self { halves, k, ops, pack, row: vec![0.0; k], panel: vec![0; bytes] }
     }
 
     /// The panel of `rows` rows from number `first` on, at most as many as it has; lanes beyond are whatever was there.

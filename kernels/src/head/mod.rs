@@ -337,7 +337,7 @@ fn each_panel(
     team.split_rows(PANEL_ROWS, y, |range: Range<usize>, y| {
         let mut scratch = match panels {
             Panels::Made(_) => None,
-            Panels::Anew(format, rows, k, ops) => Some(Scratch::new(format, rows, k, ops)),
+            Panels::Anew(format, rows, k, ops) => Some(Scratch::new(format, (**rows).as_ref(), k, ops)),
         };
         for (i, y) in y.chunks_mut(PANEL_ROWS).enumerate() {
             let panel = match (panels, &mut scratch) {

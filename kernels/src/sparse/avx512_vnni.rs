@@ -49,9 +49,9 @@ const ROWS: usize = 4;
 /// was no better (8 rows 178, 16 rows 160).
 const AHEAD: usize = 8;
 /// Quads of columns whose sums stay in registers; the next as many are asked for meanwhile. 8 against 4 at the 2B shape
-/// (on which CPU was not written down), live share 0.2, from memory: 27 and 28 us on one thread, 17 and 19 us on two. On
-/// an Intel Xeon (family 6 model 207), 2560x6912 from memory, one thread, 6 pairs, 4 were 1.27 [1.14, 1.34] times as fast
-/// as 8, and in the AVX2 path 1.20 [1.16, 1.24]: more lines asked for at once than a core has buffers for.
+/// (on which CPU was not written down), live share 0.2, from memory: 27 and 28 us on one thread, 17 and 19 us on two.
+/// On an Intel Xeon (family 6 model 207), 2560x6912 from memory, one thread, 6 pairs, 4 were 1.27 [1.14, 1.34] times as
+/// fast as 8, and in the AVX2 path 1.20 [1.16, 1.24]: more lines asked for at once than a core has buffers for.
 const PASS: usize = 4;
 
 /// # Safety

@@ -36,8 +36,8 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 /// model 17) at 2560x6912 from DRAM, one thread, `avx2-permute` was 1.16 to 1.33 times as fast with 2,048 as with 1,024
 /// in three sweeps, and this stage as fast within 3%. On an Intel Xeon (family 6 model 207), one thread, 6 pairs each,
 /// both stages read 6912x2560 1.10 and 1.13 times as fast with 4,096 as with 2,048 and 1.12 and 1.18 with 8,192, but
-/// 2560x6912 0.97 and 0.96, 0.95 and 0.95: 4,096 costs no shape more than 5% there. Asking for a row's line only when its turn comes, not for all
-/// eight rows at the start of the block, lost up to 40% from DRAM.
+/// 2560x6912 0.97 and 0.96, 0.95 and 0.95: 4,096 costs no shape more than 5% there. Asking for a row's line only when
+/// its turn comes, not for all eight rows at the start of the block, lost up to 40% from DRAM.
 pub(super) const PREFETCH_BYTES: usize = 4096;
 
 /// 128 int8 values from 32 packed bytes: element 16i..16i+16 in the low half of register i, 64 more in the high half.

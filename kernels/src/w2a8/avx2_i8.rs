@@ -13,12 +13,14 @@
 //! activations of +-127, which wraps.
 
 mod gemm;
+mod products;
 
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemm, GemvI8, KernelDescriptor};
 use crate::layouts::i2s;
 use crate::placement::at_cache_line;
 use crate::x86_64::lanes::sum_i32;
+use products::{BLOCKS_PER_FLUSH, products};
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -31,10 +33,6 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     summary: "shift, mask and maddubs on the published layout, widened before int16 can overflow",
     ..KernelDescriptor::w2a8(&i2s::LAYOUT, gemv)
 };
-
-/// Blocks of 128 weights between two widenings, see the module's proof.
-const BLOCKS_PER_FLUSH: usize = 8;
-const _: () = assert!(BLOCKS_PER_FLUSH * 4 * (2 * 3 * 128) <= i16::MAX as usize);
 
 #[target_feature(enable = "avx2")]
 fn gemv(args: GemvI8<'_>) {
@@ -60,16 +58,6 @@ fn gemv(args: GemvI8<'_>) {
         }
         *y = sum_i32(sum) - args.x_sum;
     }
-}
-
-/// Pairwise sums of 32 codes times 32 activations, as 16 int16.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn products(codes: __m256i, x: &[i8; 128], at: usize) -> __m256i {
-    let x: &[i8] = &x[at..at + 32];
-    // SAFETY: the slice has 32 bytes; the load needs no alignment.
-    let x = unsafe { _mm256_loadu_si256(x.as_ptr().cast()) };
-    _mm256_maddubs_epi16(codes, x)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::layouts::i2s;
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use crate::x86_64::lanes::together;
-use lines::{Line, Rows, sums_of_4, x_lines};
+use lines::{Line, PREFETCH_BYTES, Rows, sums_of_4, x_lines};
 use std::arch::x86_64::*;
 use std::cell::RefCell;
 
@@ -45,9 +45,6 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 
 /// Rows that go together: 16 sums, so that dot products never wait for each other.
 const ROWS: usize = 4;
-
-/// How far ahead of the loads codes are asked for with one level: that of the gemm of `avx512-vnni`.
-const PREFETCH_BYTES: usize = 8192;
 
 const _: () = assert!(3 * 64 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
 

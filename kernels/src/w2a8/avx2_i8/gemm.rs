@@ -9,7 +9,7 @@
 //!
 //! Exact: as in `avx2-i8`, int16 sums are widened every [`BLOCKS_PER_FLUSH`] blocks.
 
-use super::{BLOCKS_PER_FLUSH, products};
+use super::products::{BLOCKS_PER_FLUSH, products};
 use crate::activation::QuantizedActivations;
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;

@@ -11,8 +11,7 @@
 //!
 //! Exact: a lane of a sum adds products of a code (at most 3) and an int8, without saturation: within 3 * 128 * k / 16.
 
-use super::PREFETCH_BYTES;
-use super::lines::{Line, Rows, line_of, sums_of_4};
+use super::lines::{Line, PREFETCH_BYTES, Rows, line_of, sums_of_4};
 use crate::activation::QuantizedActivations;
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;

@@ -2,6 +2,9 @@
 
 use std::arch::x86_64::*;
 
+/// How far ahead of the loads codes are asked for with one level: that of the gemm of `avx512-vnni`.
+pub(super) const PREFETCH_BYTES: usize = 8192;
+
 /// What meets one plane of a line of codes: 32 activations of its first block of 128, then 32 of its second.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
