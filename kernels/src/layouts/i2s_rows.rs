@@ -28,3 +28,11 @@ pub(crate) fn unpack(packed: &[u8], codes: &mut [u8]) {
         }
     }
 }
+
+/// Of 256 activations those that meet plane `plane` of 64 bytes of a row: 32 of the first block, then 32 of the second.
+pub(crate) fn runs(x: &[i8; 256], plane: usize) -> [i8; 64] {
+    let mut runs = [0; 64];
+    runs[..32].copy_from_slice(&x[32 * plane..][..32]);
+    runs[32..].copy_from_slice(&x[128 + 32 * plane..][..32]);
+    runs
+}

@@ -36,7 +36,8 @@
 
 use super::call::{Columns, LINE_BYTES, LINE_ROWS, LIST_SLACK, Rows};
 use crate::MAX_K_I8;
-use crate::x86_64::lanes::{prefetch, together};
+use crate::x86_64::i2s_lines::{add_row_line, joined, planes, sums_of_4};
+use crate::x86_64::lanes::prefetch;
 use std::arch::x86_64::*;
 
 const _: () = assert!(3 * 64 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
@@ -86,40 +87,15 @@ pub(super) unsafe fn rows(args: Rows<'_>) {
                         _mm512_maskz_loadu_epi8(bytes, args.codes.as_ptr().add(start).cast())
                     }
                 };
-                let [p0, p1, p2, p3] = planes(codes);
-                sums[r][3] = _mm512_dpbusd_epi32(sums[r][3], p3, x[0]);
-                sums[r][2] = _mm512_dpbusd_epi32(sums[r][2], p2, x[1]);
-                sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], p1, x[2]);
-                sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], p0, x[3]);
+                add_row_line(&mut sums[r], codes, x);
             }
         }
-        let [a, b, c, d] = sums.map(|s| {
-            let low = _mm512_add_epi32(s[0], _mm512_srai_epi32::<2>(s[1]));
-            _mm512_add_epi32(low, _mm512_add_epi32(_mm512_srai_epi32::<4>(s[2]), _mm512_srai_epi32::<6>(s[3])))
-        });
-        // Lanes of 128 bits become [a, b, a, b] and [c, d, c, d], then [a, b, c, d]; then the four lanes are added.
-        let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-        let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-        let all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-        let half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64::<1>(all));
-        let four = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
+        let four = sums_of_4(sums.map(|sums| joined(sums)));
         let mut out = [0i32; ROWS];
         // SAFETY: the array has room for 4 int32; the store needs no alignment.
         unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), four) };
         y.iter_mut().zip(out).for_each(|(y, sum)| *y = sum - args.x_sum);
     }
-}
-
-/// The four planes in place: plane p at bits 2p.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn planes(codes: __m512i) -> [__m512i; 4] {
-    let mut p0 = _mm512_and_si512(codes, _mm512_set1_epi8(0x03));
-    let mut p1 = _mm512_and_si512(codes, _mm512_set1_epi8(0x0C));
-    let mut p2 = _mm512_and_si512(codes, _mm512_set1_epi8(0x30));
-    let mut p3 = _mm512_and_si512(codes, _mm512_set1_epi8(0xC0u8.cast_signed()));
-    together!(zmm_reg: p0, p1, p2, p3);
-    [p0, p1, p2, p3]
 }
 
 /// # Safety

@@ -7,6 +7,7 @@ use crate::cpu::Level;
 use crate::descriptor::{Gemv, GemvI8};
 use crate::error::{KernelError, fits, same};
 use crate::kernel::check_exact;
+use crate::layouts::i2s_rows::runs;
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
 use crate::prefetch::Prefetch;
@@ -67,8 +68,7 @@ impl LiveRows {
     fn set_planes(&mut self, x: &[i8]) {
         for (target, x) in self.planes.as_chunks_mut::<256>().0.iter_mut().zip(x.as_chunks::<256>().0) {
             for plane in 0..4 {
-                target[64 * plane..][..32].copy_from_slice(&x[32 * plane..][..32]);
-                target[64 * plane + 32..][..32].copy_from_slice(&x[128 + 32 * plane..][..32]);
+                target[64 * plane..][..64].copy_from_slice(&runs(x, plane));
             }
         }
     }

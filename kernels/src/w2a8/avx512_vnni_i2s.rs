@@ -25,8 +25,8 @@ use crate::descriptor::{Gemm, GemvI8, KernelDescriptor};
 use crate::layouts::i2s;
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
-use crate::x86_64::lanes::together;
-use lines::{Line, PREFETCH_BYTES, Rows, sums_of_4, x_lines};
+use crate::x86_64::i2s_lines::{add_row_line, joined, sums_of_4};
+use lines::{Line, PREFETCH_BYTES, Rows, x_lines};
 use std::arch::x86_64::*;
 use std::cell::RefCell;
 
@@ -71,9 +71,9 @@ fn rows<const TWO_LEVELS: bool>(args: GemvI8<'_>, x: &[Line]) {
     let (codes, last) = args.codes.split_at(fours.len() * ROWS * row_bytes);
     let x_sum = _mm_set1_epi32(args.x_sum);
     for (y, codes) in fours.iter_mut().zip(codes.chunks_exact(ROWS * row_bytes)) {
-        let [a, b, c, d] = products::<ROWS, TWO_LEVELS>(Rows::new(codes, row_bytes), x);
+        let sums = products::<ROWS, TWO_LEVELS>(Rows::new(codes, row_bytes), x);
         // SAFETY: four sums have room for four; the store needs no alignment.
-        unsafe { _mm_storeu_si128(y.as_mut_ptr().cast(), _mm_sub_epi32(sums_of_4(a, b, c, d), x_sum)) }
+        unsafe { _mm_storeu_si128(y.as_mut_ptr().cast(), _mm_sub_epi32(sums_of_4(sums), x_sum)) }
     }
     for (y, codes) in rest.iter_mut().zip(last.chunks_exact(row_bytes)) {
         let [sum] = products::<1, TWO_LEVELS>(Rows::new(codes, row_bytes), x);
@@ -88,41 +88,31 @@ fn products<const R: usize, const TWO_LEVELS: bool>(rows: Rows<'_, R>, x: &[Line
     let mut sums = [[_mm512_setzero_si512(); 4]; R];
     let (planes_x, _) = x.as_chunks::<4>();
     for (line, x) in planes_x.iter().enumerate().take(rows.whole_lines()) {
+        let x = loaded(x);
         for (r, sums) in sums.iter_mut().enumerate() {
             ahead::<TWO_LEVELS>(rows.line(r, line), PREFETCH_BYTES);
             // SAFETY: the line is a whole one of a row.
-            add_line(sums, unsafe { _mm512_loadu_si512(rows.line(r, line).cast()) }, x);
+            add_row_line(sums, unsafe { _mm512_loadu_si512(rows.line(r, line).cast()) }, x);
         }
     }
     if let Some(line) = rows.half_line() {
+        let x = loaded(&planes_x[line]);
         for (r, sums) in sums.iter_mut().enumerate() {
             // SAFETY: half a line is left of each row.
             let codes = unsafe { _mm256_loadu_si256(rows.line(r, line).cast()) };
-            add_line(sums, _mm512_zextsi256_si512(codes), &planes_x[line]);
+            add_row_line(sums, _mm512_zextsi256_si512(codes), x);
         }
     }
     let mut exact = [_mm512_setzero_si512(); R];
     for r in 0..R {
-        let low = _mm512_add_epi32(sums[r][0], _mm512_srai_epi32::<2>(sums[r][1]));
-        let high = _mm512_add_epi32(_mm512_srai_epi32::<4>(sums[r][2]), _mm512_srai_epi32::<6>(sums[r][3]));
-        exact[r] = _mm512_add_epi32(low, high);
+        exact[r] = joined(sums[r]);
     }
     exact
 }
 
-/// Adds a line of a row: `sums[p]` takes the plane at bits 2p, `4^p` times too large. The first plane of `x` meets the
-/// highest bits.
+/// A line's activations in registers.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add_line(sums: &mut [__m512i; 4], codes: __m512i, x: &[Line; 4]) {
-    let mut p0 = _mm512_and_si512(codes, _mm512_set1_epi8(0x03));
-    let mut p1 = _mm512_and_si512(codes, _mm512_set1_epi8(0x0C));
-    let mut p2 = _mm512_and_si512(codes, _mm512_set1_epi8(0x30));
-    let mut p3 = _mm512_and_si512(codes, _mm512_set1_epi8(0xC0u8.cast_signed()));
-    // As in `avx512-vnni`: masks and dot products compete for ports where they alternate.
-    together!(zmm_reg: p0, p1, p2, p3);
-    sums[0] = _mm512_dpbusd_epi32(sums[0], p0, x[3].load());
-    sums[1] = _mm512_dpbusd_epi32(sums[1], p1, x[2].load());
-    sums[2] = _mm512_dpbusd_epi32(sums[2], p2, x[1].load());
-    sums[3] = _mm512_dpbusd_epi32(sums[3], p3, x[0].load());
+#[target_feature(enable = "avx512f")]
+fn loaded([a, b, c, d]: &[Line; 4]) -> [__m512i; 4] {
+    [a.load(), b.load(), c.load(), d.load()]
 }

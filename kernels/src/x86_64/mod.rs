@@ -6,6 +6,7 @@ pub(crate) mod f16c_head;
 pub(crate) mod head_f16_avx512;
 pub(crate) mod head_q4;
 pub(crate) mod head_q8;
+pub(crate) mod i2s_lines;
 pub(crate) mod lanes;
 pub(crate) mod panel_rows;
 pub(crate) mod peak;

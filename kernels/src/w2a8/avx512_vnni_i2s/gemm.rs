@@ -11,12 +11,13 @@
 //!
 //! Exact: a lane of a sum adds products of a code (at most 3) and an int8, without saturation: within 3 * 128 * k / 16.
 
-use super::lines::{Line, PREFETCH_BYTES, Rows, line_of, sums_of_4};
+use super::lines::{Line, PREFETCH_BYTES, Rows, line_of};
 use crate::activation::QuantizedActivations;
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
 use crate::prefetch::{ahead, with_prefetch};
+use crate::x86_64::i2s_lines::sums_of_4;
 use crate::x86_64::lanes::together;
 use crate::x86_64::tiles::{CHUNK_BYTES, Packed, split};
 use std::arch::x86_64::*;
@@ -182,7 +183,7 @@ fn write<const R: usize, const T: usize>(sums: [[__m512i; R]; T], target: Target
         match (&two[0][..], two.get(1).map(<[__m512i; R]>::as_slice)) {
             (&[a, b], Some(&[c, d])) => {
                 let (own, next) = (x[t].sum(), x[t + 1].sum());
-                let exact = _mm_sub_epi32(sums_of_4(a, b, c, d), _mm_setr_epi32(own, own, next, next));
+                let exact = _mm_sub_epi32(sums_of_4([a, b, c, d]), _mm_setr_epi32(own, own, next, next));
                 for (t, exact) in [(t, exact), (t + 1, _mm_unpackhi_epi64(exact, exact))] {
                     let y: &mut [i32] = &mut y.token(first + t)[row..row + 2];
                     // SAFETY: the slice has room for two; the store needs no alignment.
@@ -203,7 +204,7 @@ fn write<const R: usize, const T: usize>(sums: [[__m512i; R]; T], target: Target
 #[target_feature(enable = "avx512f")]
 fn write_token(sums: &[__m512i], x: &QuantizedActivations, y: &mut [i32]) {
     if let &[a, b, c, d] = sums {
-        let exact = _mm_sub_epi32(sums_of_4(a, b, c, d), _mm_set1_epi32(x.sum()));
+        let exact = _mm_sub_epi32(sums_of_4([a, b, c, d]), _mm_set1_epi32(x.sum()));
         let y: &mut [i32] = &mut y[..4];
         // SAFETY: the slice has room for four; the store needs no alignment.
         return unsafe { _mm_storeu_si128(y.as_mut_ptr().cast(), exact) };

@@ -1,5 +1,6 @@
 //! Rows of I2_S and activations, 64 bytes at a time.
 
+use crate::layouts::i2s_rows::runs;
 use std::arch::x86_64::*;
 
 /// How far ahead of the loads codes are asked for with one level: that of the gemm of `avx512-vnni`.
@@ -23,20 +24,13 @@ impl Line {
 /// with zeros to whole lines of 256.
 pub(super) fn x_lines(x: &[i8], lines: usize, out: &mut Vec<Line>) {
     for x in x.as_chunks::<256>().0.iter().take(lines) {
-        out.extend((0..4).map(|plane| Line(two_runs(x, plane))));
+        out.extend((0..4).map(|plane| Line(runs(x, plane))));
     }
 }
 
 /// Of 256 activations those that meet plane `plane`.
 pub(super) fn line_of(x: &[i8; 256], plane: usize) -> Line {
-    Line(two_runs(x, plane))
-}
-
-fn two_runs(x: &[i8; 256], plane: usize) -> [i8; 64] {
-    let mut runs = [0; 64];
-    runs[..32].copy_from_slice(&x[32 * plane..][..32]);
-    runs[32..].copy_from_slice(&x[128 + 32 * plane..][..32]);
-    runs
+    Line(runs(x, plane))
 }
 
 /// `R` rows of codes, one behind the other.
@@ -67,15 +61,4 @@ impl<'a, const R: usize> Rows<'a, R> {
     pub(super) fn line(&self, row: usize, line: usize) -> *const u8 {
         self.codes.as_ptr().wrapping_add(row * self.row_bytes + 64 * line)
     }
-}
-
-/// The sum over the lanes of each of four vectors.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn sums_of_4(a: __m512i, b: __m512i, c: __m512i, d: __m512i) -> __m128i {
-    let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-    let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-    let quarters = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-    let halves = _mm256_add_epi32(_mm512_castsi512_si256(quarters), _mm512_extracti64x4_epi64::<1>(quarters));
-    _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves))
 }
