@@ -37,6 +37,7 @@ pub mod sequence;
 pub mod sparse_ffn;
 pub mod stop;
 pub mod synth;
+mod texts;
 pub mod times;
 pub mod tokenizer;
 pub mod unrounded;

@@ -237,7 +237,7 @@ impl<'a> Matrix<'a> {
             return Err(gguf.tensor_error(self.tensor, "is not stored as kernels read it"));
         }
         self.find_code_3(i2s_codes(bytes), team)?;
-        let number = gguf.tensors.iter().position(|tensor| tensor.name == self.tensor.name).unwrap_or(0);
+        let number = gguf.tensor_number(&self.tensor.name)?;
         let codes = Arc::new(Codes { gguf: Arc::clone(gguf), number });
         let scale = self.stored.tensor_scale().unwrap_or(1.0);
         PackedWeights::in_place([rows, k], codes, scale).map_err(|e| gguf.tensor_error(self.tensor, &e).caused_by(&e))

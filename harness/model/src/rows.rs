@@ -53,8 +53,8 @@ impl Rows {
     /// # Errors
     /// A tensor that is not there, has another number of dimensions, or is of a type that nothing here decodes.
     pub fn of(gguf: &Arc<Gguf>, name: &str) -> Result<Self> {
-        let info = gguf.tensor(name)?;
-        let tensor = gguf.tensors.iter().position(|t| t.name == name).unwrap_or(0);
+        let tensor = gguf.tensor_number(name)?;
+        let info = &gguf.tensors[tensor];
         let [k, rows] = info.dims[..] else {
             return Err(gguf.tensor_error(info, format!("has {} dimensions, not 2", info.dims.len())));
         };

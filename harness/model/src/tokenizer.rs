@@ -14,6 +14,7 @@ use crate::gguf::{Gguf, left_out, quoted};
 use crate::keys;
 use crate::sentence_pieces::{self, Pieces};
 use crate::special_ids::SpecialIds;
+use crate::texts::Texts;
 
 /// `token_type` of special tokens: matched whole in a prompt, shown as nothing.
 const CONTROL: i64 = 3;
@@ -252,27 +253,6 @@ impl Tokenizer {
 
 fn one_line(error: &dyn std::fmt::Display) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Texts by number, all in one buffer: a vocabulary has hundreds of thousands.
-#[derive(Default)]
-struct Texts {
-    bytes: Vec<u8>,
-    /// Where each one ends.
-    ends: Vec<usize>,
-}
-
-impl Texts {
-    /// The text of this number, empty where there is none.
-    fn get(&self, number: usize) -> &[u8] {
-        let start = if number == 0 { 0 } else { self.ends.get(number - 1).copied().unwrap_or(0) };
-        self.ends.get(number).map_or(&[], |&end| &self.bytes[start..end])
-    }
-
-    /// Bytes of the longest.
-    fn longest(&self) -> usize {
-        (0..self.ends.len()).map(|number| self.get(number).len()).max().unwrap_or(0)
-    }
 }
 
 /// Tokens as the file spells them, before the encoder sees them.

@@ -173,9 +173,9 @@ impl<'a> Chooser<'a> {
     }
 
     fn verified_if(&mut self, is: impl Fn(&str) -> bool) -> Result<()> {
-        let (now, later) = std::mem::take(&mut self.suites).into_iter().partition(|(id, _)| is(id));
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.suites).into_iter().partition(|(id, _)| is(id));
         self.suites = later;
-        Vec::into_iter(now).try_for_each(|(_, suite): (&str, JoinHandle<Result<Kernel>>)| match suite.join() {
+        now.into_iter().try_for_each(|(_, suite)| match suite.join() {
             Ok(passed) => passed.map(|_| ()),
             Err(panic) => std::panic::resume_unwind(panic),
         })

@@ -186,7 +186,7 @@ impl Choosing<'_, '_> {
         }
         let (fitting, left_out) = self.that_fit()?;
         let kernels: Vec<Kernel> = [*self.decode].into_iter().chain(fitting).collect();
-        let mapped: Vec<&str> = kernels.iter().filter(|kernel| self.extra_bytes(kernel) == 0).map(Kernel::id).collect();
+        let there: Vec<&str> = kernels.iter().filter(|kernel| self.extra_bytes(kernel) == 0).map(Kernel::id).collect();
         let to_pack = unpacked && !self.chooser.stays_mapped(self.decode.descriptor().layout);
         let operands = self.chooser.operands()?;
         let Batches { sizes: batches, kernels: gemms } = batches(&kernels, operands, prompt_tokens.min(MOST_TOKENS))?;
@@ -206,8 +206,8 @@ impl Choosing<'_, '_> {
             let from = gemm_from(kernel.id(), &batches, own);
             let theirs = |batch: &Batch| if batch.tokens < from { own(batch) } else { batch.gemm(kernel.id()) };
             // A second copy costs the time to make it, once.
-            let copies = !mapped.contains(&kernel.id());
-            let copy_s = if copies { operands.packing_time(kernel.descriptor().layout).as_secs_f64() } else { 0.0 };
+            let packing = || operands.packing_time(kernel.descriptor().layout).as_secs_f64();
+            let copy_s = if there.contains(&kernel.id()) { 0.0 } else { packing() };
             let theirs_s = prompt_s(&theirs);
             (theirs_s * (1.0 + TIE) + copy_s < own_s).then_some((*kernel, from, theirs_s, copy_s))
         });

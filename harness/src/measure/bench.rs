@@ -6,12 +6,11 @@ use crate::choose::prefill_kernel::PrefillPlan;
 use crate::error::{Error, Result};
 use crate::load_model::{self, Loaded};
 use crate::machine::Machine;
-use kernels::{CodeTable, F32Ops, HeadFormat, Kernel, Layout, PackedWeights};
+use kernels::{CodeTable, F32Ops, HeadFormat, Kernel, Layout, PackedWeights, layouts};
 use model::config::ModelConfig;
 use model::decoder::{Builder, Decoder, Prefill};
 use model::head::{Head, TernaryHead};
 use model::kernel_weights::KernelWeights;
-use model::loading::Loading;
 use model::weights::{Model, Weights};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -38,6 +37,12 @@ pub struct Bench<'a> {
 pub fn packed(model: &Model, machine: &Machine, packing: &'static Layout, table: CodeTable) -> Result<Weights> {
     let what = format!("packing weights as {packing}");
     machine.loading(what, model.packed_bytes(packing), |loading| model.weights(packing, table, loading))
+}
+
+/// A model's weights where its file is mapped, and shows the progress of looking at them.
+fn looked_at(model: &Model, machine: &Machine) -> Result<Weights> {
+    let bytes = model.packed_bytes(&layouts::I2S);
+    machine.loading("looking at the weights in the file", bytes, |loading| model.weights_in_place(loading))
 }
 
 /// Packs a model's output head as the ternary matrix that it is, for a kernel; or says why it cannot be multiplied so.
@@ -101,15 +106,17 @@ impl<'a> Bench<'a> {
         let (model, packing) = (self.model(), kernel.descriptor().layout);
         let in_place = table == CodeTable::TERNARY && self.chooser.stays_mapped(packing);
         let weights = match self.weights.entry((packing, table.0)) {
-            Entry::Occupied(found) => Arc::clone(found.get()),
-            Entry::Vacant(empty) if in_place => {
-                let what = "looking at the weights in the file";
-                let load = |loading: &mut Loading<'_>| model.weights_in_place(loading);
-                Arc::clone(empty.insert(Arc::new(self.machine.loading(what, model.packed_bytes(packing), load)?)))
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(empty) => {
+                let made = if in_place {
+                    looked_at(model, self.machine)?
+                } else {
+                    packed(model, self.machine, packing, table)?
+                };
+                empty.insert(Arc::new(made))
             }
-            Entry::Vacant(empty) => Arc::clone(empty.insert(Arc::new(packed(model, self.machine, packing, table)?))),
         };
-        Ok(KernelWeights::new(kernel, weights)?)
+        Ok(KernelWeights::new(kernel, Arc::clone(weights))?)
     }
 
     /// The output head in the number format `format`, quantised on first use.
@@ -209,12 +216,11 @@ impl<'a> Bench<'a> {
     /// multiplied, if it is, with the bits of [`Self::head_for`]. Waits for no other kernel's suite.
     pub fn first_decoder(&mut self, kernel: Kernel) -> Result<Builder<'a>> {
         let (model, features) = (self.model(), self.machine.features);
-        let head = match self
-            .head_to_quantise()
-            .map(|format| model.output_rows().head_anew(format, features))
-            .transpose()?
-            .flatten()
-        {
+        let anew = match self.head_to_quantise() {
+            Some(format) => model.output_rows().head_anew(format, features)?,
+            None => None,
+        };
+        let head = match anew {
             Some(head) => Arc::new(head.into()),
             None => self.head_for(kernel)?,
         };

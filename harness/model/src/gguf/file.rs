@@ -157,7 +157,12 @@ impl Gguf {
 
     /// Finds the tensor with this name; the error says that it is missing.
     pub fn tensor(&self, name: &str) -> Result<&TensorInfo> {
-        self.find_tensor(name).ok_or_else(|| {
+        self.tensor_number(name).map(|number| &self.tensors[number])
+    }
+
+    /// The number of the tensor with this name; the error says that it is missing.
+    pub fn tensor_number(&self, name: &str) -> Result<usize> {
+        self.tensor_names.get(name).copied().ok_or_else(|| {
             let (file, name, n) = (&self.name, quoted(name), self.tensors.len());
             let what = format!("tensor {name} is missing (the file has {n} tensors)");
             Error::input(format!("{file}: {what}; `model inspect` lists them"))

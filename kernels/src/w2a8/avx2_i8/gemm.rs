@@ -49,7 +49,7 @@ fn tile<const T: usize>(
     y: &mut Columns<'_, i32>,
 ) {
     at_cache_line!();
-    let x: &[QuantizedActivations; T] = x.as_array().expect("as many tokens as the tile has");
+    let Some(x) = x.as_array::<T>() else { unreachable!("`split` gives a tile as many tokens as it is for") };
     let blocks = codes.as_chunks::<32>().0;
     let mut blocks_x: [&[[i8; 128]]; T] = [&[]; T];
     for (blocks_x, x) in blocks_x.iter_mut().zip(x) {
