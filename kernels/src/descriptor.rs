@@ -139,7 +139,8 @@ pub enum GemmTile {
     /// One panel by many tokens: activations come from memory with each product.
     #[default]
     Tall,
-    /// Two panels by fewer tokens: activations are loaded once for both.
+    /// By fewer tokens, with two sums of each: of two panels, for which an activation is loaded once, or, where units
+    /// are short, of two units of one panel, so that what a unit ends with finds its sums in registers.
     Wide,
 }
 
@@ -235,8 +236,8 @@ pub struct KernelDescriptor {
     /// The ways to ask ahead that make a difference to it. One that asks in a way of its own, or not at all, has the
     /// first alone, so that nobody times it twice.
     pub prefetches: &'static [Prefetch],
-    /// Whether the gemm has a wide tile beside its tall one.
-    pub wide_tile: bool,
+    /// By which rules of activations the gemm has a wide tile beside its tall one.
+    pub wide_tile: &'static [ActivationRule],
     /// Whether some input can saturate an intermediate result. Such a kernel is listed and refused a timing.
     pub may_saturate: bool,
     /// Whether it refuses weights with code 3 although its layout has a place for them.
@@ -253,6 +254,12 @@ pub struct KernelDescriptor {
 }
 
 impl KernelDescriptor {
+    /// The tiles of its gemm for activations by this rule, first the one that is wanted where their times tie: the
+    /// wide one, which asks for fewer loads.
+    pub fn tiles(&self, rule: ActivationRule) -> &'static [GemmTile] {
+        if self.wide_tile.contains(&rule) { &[GemmTile::Wide, GemmTile::Tall] } else { &[GemmTile::Tall] }
+    }
+
     /// What a W2A32 kernel is where it does not say otherwise: portable Rust, one row at a time, no `dequantize`. It
     /// still has to say its id and its summary.
     pub const fn w2a32(layout: &'static Layout, gemv: unsafe fn(GemvF32<'_>)) -> Self {
@@ -294,7 +301,7 @@ impl KernelDescriptor {
             gemm: None,
             rules: &[ActivationRule::Token],
             prefetches: &[Prefetch::OneLevel],
-            wide_tile: false,
+            wide_tile: &[],
             may_saturate: false,
             three_codes: false,
             tables_per_call: false,

@@ -39,6 +39,11 @@ impl LinearInput {
         }
     }
 
+    /// Which activations share a scale.
+    pub fn rule(&self) -> ActivationRule {
+        self.quantized.first().map(QuantizedActivations::rule).unwrap_or_default()
+    }
+
     /// Number of tokens that the last [`Self::prepare`] took.
     pub fn tokens(&self) -> usize {
         self.tokens

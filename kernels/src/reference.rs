@@ -56,7 +56,7 @@ pub fn codes_groups(weights: &PackedWeights, row: usize, codes: &[u8], x: &Quant
     })
 }
 
-/// One row's product with all scales, that of a token too, in f64, and the sum over all j of |d s x[j]|, whatever the
+/// One row's product with all scales, that of a token too, in f64, and the sum over all j of `|d s x[j]|`, whatever the
 /// weight: a kernel with an order of roundings of its own may sum codes and take the activations off at the end.
 pub fn codes_scaled_f64(weights: &PackedWeights, row: usize, codes: &[u8], x: &QuantizedActivations) -> (f64, f64) {
     let unit = x.rule().unit(weights.group().unwrap_or(weights.k().max(1)));

@@ -99,6 +99,11 @@ impl<'a> Operands<'a> {
         call as f64 / (self.model.ternary_weights() as f64).max(1.0)
     }
 
+    /// Which activations share a scale.
+    pub fn rule(&self) -> ActivationRule {
+        self.input.rule()
+    }
+
     /// The probed shape in words.
     pub fn shape(&self) -> String {
         let (c, where_) = (&self.model.config, if self.cold { "from memory" } else { "in cache" });

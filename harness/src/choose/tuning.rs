@@ -4,7 +4,7 @@
 use super::operands::{MOST_TOKENS, Operands};
 use super::probe::{Evidence, Plan, TIE, Turn, take_turns};
 use crate::error::{Error, Result};
-use kernels::{GemmTile, Kernel, Prefetch, Tuning};
+use kernels::{Kernel, Prefetch, Tuning};
 use receipt::{Candidate, Choice};
 use std::time::Duration;
 
@@ -80,9 +80,9 @@ pub struct Batches {
 /// wanted first.
 pub fn batches(kernels: &[Kernel], operands: &mut Operands<'_>, most: usize) -> Result<Batches> {
     let tokenwise = kernels[0].tuned(Tuning { gemm_from: usize::MAX, ..kernels[0].tuning() });
+    let rule = operands.rule();
     let tiles = |kernel: &Kernel| {
-        let d = kernel.descriptor();
-        let tiles = if d.wide_tile { &[GemmTile::Wide, GemmTile::Tall][..] } else { &[GemmTile::Tall] };
+        let tiles = kernel.descriptor().tiles(rule);
         let (kernel, tuning) = (*kernel, Tuning { gemm_from: 2, ..kernel.tuning() });
         tiles.iter().map(move |&tile| kernel.tuned(Tuning { tile, ..tuning }))
     };

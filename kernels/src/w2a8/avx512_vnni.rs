@@ -31,6 +31,7 @@
 
 mod gemm;
 
+use crate::ActivationRule;
 use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemm, GemvI8, KernelDescriptor};
@@ -48,7 +49,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     multiply: Some("vpdpbusd-zmm"),
     tile: (16, 1),
     gemm: Some(Gemm::I8(gemm::gemm)),
-    wide_tile: true,
+    wide_tile: &[ActivationRule::Token],
     builds_on: Some("avx2-i8-tile8"),
     summary: "sixteen rows interleaved: four masks and four vpdpbusd a cache line, shifts only at the end of a row",
     prefetches: &Prefetch::ALL,

@@ -12,12 +12,12 @@
 //! 2.125 bits a weight with f16 scales of groups of 128, 2.25 of 64, 2.0625 of 256: one sequential stream, scales
 //! behind their codes, which are asked for in that order.
 //!
-//! On an AMD EPYC (family 25 model 17), 2026-11-29, in L2 (1024 x 2560), one thread, of the speed of `avx512-vnni` in
-//! the same rounds (`group_ratios`, 41 rounds, 95% intervals): one scale a token and groups of 128 0.908 [0.904,
-//! 0.912], of 256 0.932 [0.918, 0.938], of 64 0.839 [0.833, 0.842]; groups of 128 and a scale for each 128 activations
-//! 0.892 [0.885,
-//! 0.899], for each 32 0.801 [0.795, 0.807]. From memory (6912 x 2560), of a plain read of the same bytes, scales
-//! included: 0.97 to 0.99 at one thread, 0.93 to 0.99 at two.
+//! In L2 (1024 x 2560), one thread, of the speed of `avx512-vnni` in the same rounds (`group_ratios`, 41 rounds, 95%
+//! intervals), on an Intel Xeon (family 6 model 207), 2026-12-01: one scale a token and groups of 128 0.902 [0.895,
+//! 0.912], of 256 0.949 [0.945, 0.957], of 64 0.845 [0.830, 0.855]; groups of 128 and a scale for each 128 activations
+//! 0.878 [0.866, 0.886], for each 32 0.823 [0.818, 0.832]. On an AMD EPYC (family 25 model 17), 2026-11-29, before the
+//! last changes: 0.908, 0.932, 0.839, 0.892, 0.801; from memory (6912 x 2560), of a plain read of the same bytes,
+//! scales included, 0.97 to 0.99 at one thread, 0.93 to 0.99 at two.
 //!
 //! From the prototypes of this project (layout P). llama.cpp's path for such weights is a scalar loop.
 //!
@@ -31,29 +31,31 @@
 //! of the block, which is 0 or at least 2^-24: exact too.
 //!
 //! # What the compiler makes of it
-//! A loop of known length over the lines of a super-block is unrolled by LLVM (Rust
-//! 1.95) until the loads of all lines come first and the registers do not suffice: half the speed, or less. So its
-//! length is not known ([`std::hint::black_box`]): the loop has eight lines, all sums and masks in registers, no spill.
+//! A loop of known length over the lines of a super-block is unrolled by LLVM (Rust 1.95) until the loads of all lines
+//! come first and the registers do not suffice: half the speed, or less. So its length is not known
+//! ([`std::hint::black_box`]): the loop has eight lines, in their order ([`in_order`]), all sums and masks in
+//! registers, no spill.
 //! Closures that return vectors are compiled without the features of the function around them and called: there are
 //! none.
 //!
 //! Eight chains, as in `avx512-vnni`: four, which save the additions, end at 0.84 of it instead of 0.90. Units of 32
 //! have four, eight lines being too few for eight (0.78 instead of 0.80 of `avx512-vnni` on Zen 4), and two units stand
-//! side by side: on an Intel Xeon (family 6 model 207), where `vpdpbusd` takes five cycles, that is 0.76 [0.75, 0.77]
-//! of `avx512-vnni` instead of 0.74 for groups of 128, and 0.79 instead of 0.74 for groups of 256 (in L2, 41 rounds).
+//! side by side: on the Xeon, where `vpdpbusd` takes five cycles, four alone would wait for themselves. Their lines
+//! are unrolled with addresses that have no index (see [`based`]): 0.82 for 0.77.
 
 mod gemm;
+mod gemm_by_32;
 mod lines;
 
-use crate::K_SLACK;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemm, GemvGroups, KernelDescriptor};
 use crate::layouts::planes16::{self, LINE, SCALE_BYTES, super_bytes};
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use crate::w2ga8::group_starts::{FLUSH, Start, with_starts};
-use crate::x86_64::lanes::{quad, together};
+use crate::x86_64::lanes::{based, in_order, quad, together};
 use crate::x86_64::panel_rows::store_16_f32 as store;
+use crate::{ActivationRule, K_SLACK};
 use lines::{Line, PREFETCH_BYTES, Scales, broadcast, nothing, scale};
 use std::arch::x86_64::*;
 use std::hint::black_box;
@@ -65,7 +67,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     multiply: Some("vpdpbusd-zmm"),
     tile: (16, 1),
     gemm: Some(Gemm::Groups(gemm::gemm)),
-    wide_tile: true,
+    wide_tile: &[ActivationRule::Per32],
     builds_on: Some("avx2-groups"),
     summary: "sixteen rows interleaved, planes that are groups: a shift and a fused multiply-add where each ends",
     prefetches: &Prefetch::ALL,
@@ -112,29 +114,36 @@ fn by_rule<const GROUP: usize, const BYTES: usize, const QUADS: usize, const PAR
     }
 }
 
-/// A super-block of a panel: its lines, the activations that the planes meet, and what sums begin with.
-struct SuperBlock<'a> {
+/// A super-block of a panel, whose planes meet `QUADS` dwords of activations: its lines, so many for each part, its
+/// scales, the activations, and what sums begin with.
+struct SuperBlock<'a, const QUADS: usize> {
     lines: &'a [[Line; FLUSH]],
     scales: &'a [Scales],
-    x: [&'a [[Quad; FLUSH]]; 4],
+    x: &'a [Quad; QUADS],
     starts: &'a [Start],
 }
 
-impl<'a> SuperBlock<'a> {
-    /// Of `parts` times [`FLUSH`] lines.
+impl<'a, const QUADS: usize> SuperBlock<'a, QUADS> {
+    /// Lines of a plane, in parts of [`FLUSH`].
+    const PARTS: usize = QUADS / (4 * FLUSH);
+
     #[inline(always)]
-    fn new(bytes: &'a [u8], x: &'a [Quad], starts: &'a [Start], parts: usize) -> Self {
+    fn new(bytes: &'a [u8], x: &'a [Quad; QUADS], starts: &'a [Start], parts: usize) -> Self {
         let (lines, scales) = bytes.split_at(parts * FLUSH * LINE);
-        let x = x.as_chunks::<FLUSH>().0;
-        let plane = |p: usize| &x[p * parts..][..parts];
-        Self {
-            lines: lines.as_chunks::<LINE>().0.as_chunks::<FLUSH>().0,
-            scales: scales.as_chunks::<SCALE_BYTES>().0,
-            x: [plane(0), plane(1), plane(2), plane(3)],
-            starts,
-        }
+        let lines = lines.as_chunks::<LINE>().0.as_chunks::<FLUSH>().0;
+        Self { lines, scales: scales.as_chunks::<SCALE_BYTES>().0, x, starts }
+    }
+
+    /// What each plane meets, part after part: all of it at a known distance from one address.
+    #[inline(always)]
+    fn planes(&self) -> [&'a [[Quad; FLUSH]]; 4] {
+        let parts = self.x.as_chunks::<FLUSH>().0;
+        [0, 1, 2, 3].map(|p| &parts[p * Self::PARTS..][..Self::PARTS])
     }
 }
+
+/// Dwords of activations that the last super-block of a row meets where it is a short one.
+const SHORT: usize = 64;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn panels<
@@ -154,25 +163,27 @@ fn panels<
     // Not known to the compiler: it would unroll loops over the lines of a super-block until nothing fits into
     // registers.
     let parts = black_box(QUADS / (4 * FLUSH));
+    // Made here once: a super-block writes what it reads.
+    let mut waiting = [[_mm512_setzero_ps(); 4]; 4];
     for (y, panel) in args.y.chunks_mut(16).zip(args.codes.chunks_exact(args.panel_bytes)) {
         let mut acc = _mm512_setzero_ps();
         let (blocks, last) = panel.as_chunks::<BYTES>();
         for ((bytes, x), starts) in blocks.iter().zip(x).zip(starts) {
-            let block = SuperBlock::new(bytes, x, starts, parts);
+            let block = SuperBlock::<QUADS>::new(bytes, x, starts, parts);
             acc = if GROUP == 256 {
-                add::<2, RULE, TWO_LEVELS>(acc, &block)
+                add::<2, QUADS, RULE, TWO_LEVELS>(acc, &block, &mut waiting)
             } else {
-                add::<1, RULE, TWO_LEVELS>(acc, &block)
+                add::<1, QUADS, RULE, TWO_LEVELS>(acc, &block, &mut waiting)
             };
         }
-        if GROUP > 64 && !last_x.is_empty() {
+        if let (true, Some(x)) = (GROUP > 64, last_x.first_chunk()) {
             // One for all lines, or one for each part: in `EACH`, or left over.
             let last_starts = if EACH == 1 { starts[blocks.len()].as_slice() } else { last_starts };
-            let block = SuperBlock::new(last, last_x, last_starts, 2);
+            let block = SuperBlock::<SHORT>::new(last, x, last_starts, 2);
             acc = if GROUP == 256 {
-                add::<4, RULE, TWO_LEVELS>(acc, &block)
+                add::<4, SHORT, RULE, TWO_LEVELS>(acc, &block, &mut waiting)
             } else {
-                add::<2, RULE, TWO_LEVELS>(acc, &block)
+                add::<2, SHORT, RULE, TWO_LEVELS>(acc, &block, &mut waiting)
             };
         }
         store(y, acc);
@@ -182,20 +193,27 @@ fn panels<
 /// Adds a super-block to the sums of the rows; `PLANES` planes are a group.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add<const PLANES: usize, const RULE: u8, const TWO_LEVELS: bool>(acc: __m512, block: &SuperBlock<'_>) -> __m512 {
+fn add<const PLANES: usize, const QUADS: usize, const RULE: u8, const TWO_LEVELS: bool>(
+    acc: __m512,
+    block: &SuperBlock<'_, QUADS>,
+    waiting: &mut [[__m512; 4]; 4],
+) -> __m512 {
     match RULE {
-        BY_32 => add_by_32::<PLANES, TWO_LEVELS>(acc, block),
-        _ => add_whole::<PLANES, RULE, TWO_LEVELS>(acc, block),
+        BY_32 => add_by_32::<PLANES, QUADS, TWO_LEVELS>(acc, block, waiting),
+        _ => add_whole::<PLANES, QUADS, RULE, TWO_LEVELS>(acc, block),
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block: &SuperBlock<'_>) -> __m512 {
+fn add_by_32<const PLANES: usize, const QUADS: usize, const TWO_LEVELS: bool>(
+    mut acc: __m512,
+    block: &SuperBlock<'_, QUADS>,
+    waiting: &mut [[__m512; 4]; 4],
+) -> __m512 {
     // Of each group, the chain of its units: those of its first plane as they come, those of the others wait.
     let mut chains = [nothing(); 4];
-    let mut waiting = [[_mm512_setzero_ps(); 4]; 4];
-    let [x0, x1, x2, x3] = block.x;
+    let [x0, x1, x2, x3] = block.planes();
     // Two units side by side, eight chains: four alone would wait for themselves.
     let pairs = (block.lines.as_chunks::<2>().0.iter().zip(x0.as_chunks::<2>().0).zip(x1.as_chunks::<2>().0))
         .zip(x2.as_chunks::<2>().0)
@@ -203,9 +221,14 @@ fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block
         .zip(block.starts.as_chunks::<2>().0);
     for ((((((lines, x0), x1), x2), x3), starts), waiting) in pairs.zip(waiting.as_chunks_mut::<2>().0) {
         let (mut first, mut second) = (broadcast(&starts[0].sums), broadcast(&starts[1].sums));
-        for i in 0..FLUSH {
-            add_line::<TWO_LEVELS>(&mut first, &lines[0][i], [&x0[0][i], &x1[0][i], &x2[0][i], &x3[0][i]]);
-            add_line::<TWO_LEVELS>(&mut second, &lines[1][i], [&x0[1][i], &x1[1][i], &x2[1][i], &x3[1][i]]);
+        // Two loops: LLVM does not unroll one over all eight, and an index would be an operand of each address.
+        let lines = based(lines);
+        let x = [based(x0), based(x1), based(x2), based(x3)];
+        for i in 0..FLUSH / 2 {
+            add_two::<TWO_LEVELS>([&mut first, &mut second], lines, x, i);
+        }
+        for i in FLUSH / 2..FLUSH {
+            add_two::<TWO_LEVELS>([&mut first, &mut second], lines, x, i);
         }
         for (sums, (start, waiting)) in [first, second].iter().zip(starts.iter().zip(waiting)) {
             for p in 0..4 {
@@ -219,10 +242,11 @@ fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block
         }
     }
     ask_for_scales::<TWO_LEVELS>(block.scales, 4 / PLANES);
+    let starts = &block.starts[..SuperBlock::<QUADS>::PARTS];
     for (g, scales) in block.scales.iter().enumerate().take(4 / PLANES) {
         let mut chain = chains[g];
         for p in g * PLANES + 1..(g + 1) * PLANES {
-            for (start, waiting) in block.starts.iter().zip(&waiting) {
+            for (start, waiting) in starts.iter().zip(&*waiting) {
                 chain = _mm512_fmadd_ps(waiting[p], _mm512_set1_ps(start.factors[p]), chain);
             }
         }
@@ -233,13 +257,13 @@ fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add_whole<const PLANES: usize, const RULE: u8, const TWO_LEVELS: bool>(
+fn add_whole<const PLANES: usize, const QUADS: usize, const RULE: u8, const TWO_LEVELS: bool>(
     mut acc: __m512,
-    block: &SuperBlock<'_>,
+    block: &SuperBlock<'_, QUADS>,
 ) -> __m512 {
     let groups = 4 / PLANES;
     let mut sums = [broadcast(&block.starts[0].sums), [_mm512_setzero_si512(); 4]];
-    let [x0, x1, x2, x3] = block.x;
+    let [x0, x1, x2, x3] = block.planes();
     for ((((lines, x0), x1), x2), x3) in block.lines.iter().zip(x0).zip(x1).zip(x2).zip(x3) {
         add_lines::<TWO_LEVELS>(&mut sums, lines, [x0, x1, x2, x3]);
     }
@@ -279,6 +303,25 @@ fn join(first: __m512i, second: __m512i) -> __m512i {
     _mm512_add_epi32(first, _mm512_srai_epi32::<2>(second))
 }
 
+/// Adds line `i` of two units, each to its own sums.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn add_two<const TWO_LEVELS: bool>(
+    [first, second]: [&mut [__m512i; 4]; 2],
+    lines: &[[Line; FLUSH]; 2],
+    x: [&[[Quad; FLUSH]; 2]; 4],
+    i: usize,
+) {
+    let quads = |unit: usize| [&x[0][unit][i], &x[1][unit][i], &x[2][unit][i], &x[3][unit][i]];
+    for (unit, sums) in [first, second].into_iter().enumerate() {
+        add_line::<TWO_LEVELS>(sums, &lines[unit][i], quads(unit));
+        let [mut s0, mut s1, mut s2, mut s3] = *sums;
+        // Else products of a sum that is used late are put there, and their operands wait in registers.
+        together!(zmm_reg: s0, s1, s2, s3);
+        *sums = [s0, s1, s2, s3];
+    }
+}
+
 /// Adds eight lines in turn to two sets of sums: sum p takes the plane at bits 2p, 4^p times too large, times its
 /// activations.
 #[inline]
@@ -305,7 +348,7 @@ fn add_line<const TWO_LEVELS: bool>(sums: &mut [__m512i; 4], line: &Line, x: [&Q
     let mut p1 = _mm512_and_si512(codes, _mm512_set1_epi8(0x0C));
     let mut p2 = _mm512_and_si512(codes, _mm512_set1_epi8(0x30));
     let mut p3 = _mm512_and_si512(codes, _mm512_set1_epi8(0xC0u8.cast_signed()));
-    together!(zmm_reg: p0, p1, p2, p3);
+    in_order!(zmm_reg: p0, p1, p2, p3);
     sums[0] = _mm512_dpbusd_epi32(sums[0], p0, _mm512_set1_epi32(quad(x[0])));
     sums[1] = _mm512_dpbusd_epi32(sums[1], p1, _mm512_set1_epi32(quad(x[1])));
     sums[2] = _mm512_dpbusd_epi32(sums[2], p2, _mm512_set1_epi32(quad(x[2])));

@@ -65,9 +65,6 @@ pub(crate) struct Plan<'a> {
     pub panel_rows: usize,
     /// The widest first.
     pub tiles: &'a [Tile],
-    /// Tiles of two panels, one after the other, for the same numbers of tokens as the first of `tiles`; none where a
-    /// tile has one panel.
-    pub pairs: &'a [Tile],
     /// Takes the tokens that are left where no tile is for one: as fast as a tile would be.
     pub gemv: Option<GemvFn>,
     /// Weights whose sums begin anew, even where a unit has more.
@@ -119,21 +116,13 @@ pub(crate) unsafe fn gemm(mut args: GemmGroups<'_, '_>, plan: Plan<'_>) {
                     let of = |each: usize| first * each..(first + count) * each;
                     let (x, starts, factors) = (&dwords[of(k / 4)], &starts[of(begun)], &factors[of(units)]);
                     let batch = Batch { x, starts, factors, first };
-                    let mut call = |tile: TileFn, bytes: &[u8], (from, panels): (usize, usize)| {
-                        let scales = scales.get(from * scales_a_panel..(from + panels) * scales_a_panel);
-                        let (scales, row) = (scales.unwrap_or(&[]), row + from * plan.panel_rows);
-                        let rows = (rows - row).min(panels * plan.panel_rows);
+                    for (p, bytes) in codes.chunks_exact(args.panel_bytes).enumerate() {
+                        let scales = scales.get(p * scales_a_panel..(p + 1) * scales_a_panel).unwrap_or(&[]);
+                        let row = row + p * plan.panel_rows;
+                        let rows = (rows - row).min(plan.panel_rows);
                         // SAFETY: the caller answers for the features.
                         unsafe { tile(&Panel { bytes, scales, shape, row, rows }, &batch, args.y) };
-                    };
-                    let (mut rest, mut from) = (codes, 0);
-                    if let Some((_, pair)) = plan.pairs.iter().find(|pair| pair.0 == count) {
-                        let pairs = codes.chunks_exact(2 * args.panel_bytes);
-                        (rest, from) = (pairs.remainder(), 2 * pairs.len());
-                        pairs.enumerate().for_each(|(p, bytes)| call(*pair, bytes, (2 * p, 2)));
                     }
-                    let singles = rest.chunks_exact(args.panel_bytes).enumerate();
-                    singles.for_each(|(p, bytes)| call(tile, bytes, (from + p, 1)));
                 }
                 let here = row..(row + panels_a_chunk * plan.panel_rows).min(rows);
                 // SAFETY: as above.

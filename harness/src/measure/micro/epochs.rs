@@ -72,8 +72,8 @@ impl<'a> Shared<'a> {
         let wanted = Prefetch::wanted(from_memory);
         let asks: Vec<Prefetch> = wanted.into_iter().filter(|way| d.prefetches.contains(way)).collect();
         let asks = if from_memory { &asks[..] } else { &asks[..1] };
-        let both = d.wide_tile && self.cell.op == Operation::Gemm;
-        let tiles = if both { &[GemmTile::Wide, GemmTile::Tall][..] } else { &[GemmTile::Tall] };
+        let batch = self.cell.op == Operation::Gemm;
+        let tiles = if batch { d.tiles(self.operands.rule()) } else { &[GemmTile::Tall] };
         let way = |(prefetch, tile)| kernel.tuned(Tuning { prefetch, tile, ..kernel.tuning() });
         let ways: Vec<Kernel> =
             asks.iter().flat_map(|&ask| tiles.iter().map(move |&tile| (ask, tile))).map(way).collect();

@@ -56,6 +56,11 @@ impl Operands {
         Ok(Self { codes, packed, input })
     }
 
+    /// Which activations share a scale.
+    pub fn rule(&self) -> ActivationRule {
+        self.input.rule()
+    }
+
     /// Keeps only the weights that this kernel reads, of the same codes. The others are freed first: memory that
     /// was just freed is given out again many times as fast as memory that no process has used for a while.
     pub fn only(&mut self, cell: Cell, kernel: &Kernel, last_level_cache_bytes: u64) -> Result<()> {

@@ -24,7 +24,7 @@ use crate::descriptor::{GemmI8, GemmTile};
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
 use crate::prefetch::{ahead, with_prefetch};
-use crate::x86_64::lanes::together;
+use crate::x86_64::lanes::{based, together};
 use crate::x86_64::tiles::{self, Plan, Target, Tile, TileFn, write_16 as write};
 use std::arch::x86_64::*;
 
@@ -101,6 +101,7 @@ fn tile<const T: usize, const TWO_LEVELS: bool>(panel: &[u8], x: &[i32], target:
     let (x, _) = x.as_chunks::<T>();
     for (step, x) in panel.as_chunks::<64>().0.iter().zip(x.as_chunks::<4>().0) {
         ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
+        let x = based(x);
         // SAFETY: a step has 64 bytes; the load needs no alignment.
         let codes = unsafe { _mm512_loadu_si512(step.as_ptr().cast()) };
         let planes = [
@@ -132,6 +133,7 @@ fn narrow_tile<const T: usize, const TWO_LEVELS: bool>(
     let (x, _) = x.as_chunks::<T>();
     for (step, x) in panel.as_chunks::<64>().0.iter().zip(x.as_chunks::<4>().0) {
         ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
+        let x = based(x);
         // SAFETY: a step has 64 bytes; the load needs no alignment.
         let codes = unsafe { _mm512_loadu_si512(step.as_ptr().cast()) };
         for p in 0..4 {

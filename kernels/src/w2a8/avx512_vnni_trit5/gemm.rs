@@ -16,6 +16,7 @@ use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
 use crate::prefetch::{ahead, with_prefetch};
+use crate::x86_64::lanes::based;
 use crate::x86_64::tiles::{self, Plan, Target, Tile, write_16 as write};
 use std::arch::x86_64::*;
 
@@ -80,6 +81,7 @@ fn tile<const T: usize, const QUARTERS: bool, const TWO_LEVELS: bool>(
     let (x, _) = x.as_chunks::<T>();
     for (step, x) in panel.as_chunks::<64>().0.iter().zip(x.as_chunks::<5>().0) {
         ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
+        let x = based(x);
         // SAFETY: a step has 64 bytes; the load needs no alignment.
         let byte = unsafe { _mm512_loadu_si512(step.as_ptr().cast()) };
         let (codes, top) = if QUARTERS { quarters::decoded(byte) } else { decoded(byte) };

@@ -99,15 +99,7 @@ fn by_planes<const EACH: usize, const TWO_LEVELS: bool>(args: GemmGroups<'_, '_>
 
 /// Sums begin at minus the sum of their activations, in the lower of the two int16 of a row, and with each block.
 fn plan(tiles: &[Tile], gemv: GemvFn) -> Plan<'_> {
-    Plan {
-        panel_rows: ROWS,
-        tiles,
-        pairs: &[],
-        gemv: Some(gemv),
-        most: BLOCK_K,
-        start: |_, _| (0, 0xFFFF),
-        undo: |_, _| 1.0,
-    }
+    Plan { panel_rows: ROWS, tiles, gemv: Some(gemv), most: BLOCK_K, start: |_, _| (0, 0xFFFF), undo: |_, _| 1.0 }
 }
 
 /// Groups of `EACH` blocks, the last one perhaps of one; a unit is a block or, of a group of two, both.

@@ -14,31 +14,29 @@
 //! Rows go through in chunks whose codes stay in the second-level cache, see [`crate::w2ga8::group_tiles`]. The sums of
 //! a unit begin at minus the sum of its activations: the zero point costs nothing.
 //!
-//! On an AMD EPYC (family 25 model 17), 2026-11-29, 6912 x 2560 times 128 tokens, one thread, of the speed of
-//! `avx512-vnni` in the same rounds (21, 95% intervals): groups of 128 by token 0.940 [0.933, 0.944], by 128 0.921
-//! [0.917, 0.926], by 32 0.830 [0.827, 0.836]; of 256 by token 0.969, of 64 0.912. With 16 tokens a tile 0.93, 0.93 and
-//! 0.81: their f32 sums lie in memory. (Before the way through a super-block was counted instead of divided out.)
+//! On an Intel Xeon (family 6 model 207), 2026-12-01, 6912 x 2560 times 128 tokens, one thread, of the speed of
+//! `avx512-vnni` in the same rounds (`group_ratios`, 21, 95% intervals): groups of 128, token 0.950 [0.937, 0.955], by
+//! 128 0.916 [0.911, 0.925], of 256 by token 0.967, of 64 0.872. On an AMD EPYC (family 25 model 17), 2026-11-29,
+//! before lines were asked for one by one: 0.940, 0.921, 0.969 and 0.912, and by 32 0.830.
 //!
-//! Another tile is 32 rows by 12 tokens, or 8: two panels share each activation, loaded once into a register, and the
-//! f32 sums lie in memory. On an Intel Xeon (family 6 model 207), 2026-11-30, one thread, of the speed of `avx512-vnni`
-//! in the faster of its tiles (15 rounds): groups of 128 by token 0.936 [0.920, 0.949], by 128 0.906 [0.892, 0.925], of
-//! 256 by token 0.951 [0.947, 0.967]; the tile of one panel is at 0.77 to 0.81 there. By 32 both tiles tie: groups of
-//! 128 0.702 [0.693, 0.716], of 256 0.725. Which of the two goes over batches, a probe decides.
+//! Lines are asked for where they are loaded, in each of a super-block's four passes anew, although one would do: all
+//! of a super-block at once fill the buffers that loads wait in. On the Xeon that was 0.88 for 0.95.
 //!
-//! There conversions and `fmadd` take the two ports of the products: for 384 products of 12 tokens with a group of 128
-//! and 32 masks 24 more by token, 36 by 128, 108 by 32. So 0.95, 0.92 and 0.79 of a kernel without them is all that a
-//! loop of these instructions can reach.
+//! Units of 32 have a second tile, [`gemm_by_32`]; which of the two goes over batches, a probe decides.
 //!
-//! From the prototypes of this project. 24 tokens a tile, as without groups, do not leave registers for the f32 sums.
+//! From the prototypes of this project. 24 tokens a tile, as without groups, do not leave registers for the f32 sums;
+//! in memory they are no faster than 12 in registers on the Xeon.
 
+use super::gemm_by_32;
 use super::lines::{Line, PREFETCH_BYTES, broadcast, nothing, scale};
+use crate::ActivationRule;
 use crate::descriptor::{GemmGroups, GemmTile};
 use crate::layouts::planes16::{LINE, ROWS, SCALE_BYTES, super_bytes, super_k};
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
 use crate::prefetch::{ahead, with_prefetch};
 use crate::w2ga8::group_tiles::{self, BLOCKS, Batch, Panel, Plan, Shape, TOKEN, Tile, WITHIN, undo};
-use crate::x86_64::lanes::together;
+use crate::x86_64::lanes::based;
 use crate::x86_64::panel_rows::store_16_f32 as store;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -69,10 +67,17 @@ fn batch<const MODE: u8, const TWO_LEVELS: bool>(args: GemmGroups<'_, '_>) {
         (2, tile::<2, MODE, TWO_LEVELS>),
         (1, tile::<1, MODE, TWO_LEVELS>),
     ];
+    let by_32: [Tile; 5] = [
+        (gemm_by_32::TOKENS, gemm_by_32::tile::<{ gemm_by_32::TOKENS }, TWO_LEVELS>),
+        (6, gemm_by_32::tile::<6, TWO_LEVELS>),
+        (4, gemm_by_32::tile::<4, TWO_LEVELS>),
+        (2, gemm_by_32::tile::<2, TWO_LEVELS>),
+        (1, gemm_by_32::tile::<1, TWO_LEVELS>),
+    ];
     let (start, undo) = (group_tiles::start_in_place, group_tiles::undo_in_place);
-    let pairs: [Tile; 2] = [(TOKENS, wide_tile::<TOKENS, MODE, TWO_LEVELS>), (8, wide_tile::<8, MODE, TWO_LEVELS>)];
-    let pairs = if args.tile == GemmTile::Wide { &pairs[..] } else { &[] };
-    let plan = Plan { panel_rows: ROWS, tiles: &tiles, pairs, gemv: None, most: usize::MAX, start, undo };
+    let wide = args.tile == GemmTile::Wide && args.x.first().is_some_and(|x| x.rule() == ActivationRule::Per32);
+    let tiles = if wide { &by_32[..] } else { &tiles[..] };
+    let plan = Plan { panel_rows: ROWS, tiles, gemv: None, most: usize::MAX, start, undo };
     // SAFETY: this function enables the features that the tiles enable.
     unsafe { group_tiles::gemm(args, plan) }
 }
@@ -93,9 +98,6 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
         let plane = whole.min(k - from) / 4;
         let (lines, scales) = bytes.split_at(plane / 4 * LINE);
         let lines = lines.as_chunks::<LINE>().0;
-        for line in bytes.chunks(LINE) {
-            ahead::<TWO_LEVELS>(line.as_ptr(), PREFETCH_BYTES);
-        }
         let mut way = Way::new(unit, plane);
         for scales in scales.as_chunks::<SCALE_BYTES>().0.iter().take(4 * plane / group) {
             let mut weights = scale(scales);
@@ -113,7 +115,7 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
                         }
                     }
                     let (p, of_piece) = way.next();
-                    add_lines(&mut sums, &lines[of_piece], own, p);
+                    add_lines::<T, TWO_LEVELS>(&mut sums, &lines[of_piece], own, p);
                 }
                 if MODE == TOKEN {
                     weights = _mm512_mul_ps(weights, _mm512_set1_ps(UNDO[way.last]));
@@ -191,112 +193,25 @@ impl Way {
     }
 }
 
-/// As [`tile`], for the 32 rows of two panels: each activation is broadcast once, into a register, and multiplied with
-/// both. The integer sums take the registers; those of f32 lie in memory, where a unit's end finds them.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn wide_tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
-    panels: &Panel<'_>,
-    batch: &Batch<'_>,
-    y: &mut Columns<'_, f32>,
-) {
-    at_cache_line!();
-    let Shape { k, group, unit } = panels.shape;
-    let (whole, units) = (super_k(group), group / unit);
-    let mut x = batch.x.as_chunks::<T>().0;
-    let (mut starts, mut factors) = (batch.starts.as_chunks::<T>().0.iter(), batch.factors.as_chunks::<T>().0.iter());
-    let (upper, lower) = panels.bytes.split_at(panels.bytes.len() / 2);
-    let mut rows = [[_mm512_setzero_ps(); T]; 2];
-    let mut chains = [[nothing(); T]; 2];
-    let blocks = upper.chunks(super_bytes(whole, group)).zip(lower.chunks(super_bytes(whole, group)));
-    for ((upper, lower), from) in blocks.zip((0..k).step_by(whole)) {
-        let plane = whole.min(k - from) / 4;
-        let ((upper, upper_scales), (lower, lower_scales)) =
-            (upper.split_at(plane / 4 * LINE), lower.split_at(plane / 4 * LINE));
-        let (upper, lower) = (upper.as_chunks::<LINE>().0, lower.as_chunks::<LINE>().0);
-        let mut way = Way::new(unit, plane);
-        let groups = 4 * plane / group;
-        let share = upper.len() / groups;
-        let scales = upper_scales.as_chunks::<SCALE_BYTES>().0.iter().zip(lower_scales.as_chunks::<SCALE_BYTES>().0);
-        for (g, (a, b)) in scales.enumerate().take(groups) {
-            // A share of the lines with each group: all at once would fill the buffers that loads wait in.
-            for (a, b) in upper[g * share..].iter().zip(&lower[g * share..]).take(share) {
-                ahead::<TWO_LEVELS>(a.as_ptr(), PREFETCH_BYTES);
-                ahead::<TWO_LEVELS>(b.as_ptr(), PREFETCH_BYTES);
-            }
-            let mut weights = [scale(a), scale(b)];
-            for u in 0..units {
-                let (Some(start), factor) = (starts.next(), factors.next()) else { return };
-                let mut sums = [broadcast(start), broadcast(start)];
-                for piece in 0..way.pieces {
-                    let (own, rest) = x.split_at(way.piece);
-                    x = rest;
-                    if piece > 0 {
-                        // The next plane's are four times as large.
-                        for sum in sums.as_flattened_mut() {
-                            *sum = _mm512_slli_epi32::<2>(*sum);
-                        }
-                    }
-                    let (p, of_piece) = way.next();
-                    add_both(&mut sums, (&upper[of_piece.clone()], &lower[of_piece]), own, p);
-                }
-                if MODE == TOKEN {
-                    let undo = _mm512_set1_ps(UNDO[way.last]);
-                    weights = [_mm512_mul_ps(weights[0], undo), _mm512_mul_ps(weights[1], undo)];
-                }
-                for r in 0..2 {
-                    if MODE == WITHIN && u == 0 {
-                        chains[r] = [nothing(); T];
-                    }
-                    end_unit::<T, MODE>(&sums[r], weights[r], factor, &mut rows[r], &mut chains[r]);
-                }
-            }
-            if MODE == WITHIN {
-                for r in 0..2 {
-                    for t in 0..T {
-                        rows[r][t] = _mm512_fmadd_ps(chains[r][t], weights[r], rows[r][t]);
-                    }
-                }
-            }
-        }
-    }
-    for (t, (first, second)) in rows[0].into_iter().zip(rows[1]).enumerate() {
-        let y = &mut y.token(batch.first + t)[panels.row..panels.row + panels.rows];
-        let (upper, lower) = y.split_at_mut(y.len().min(ROWS));
-        store(upper, first);
-        store(lower, second);
-    }
-}
-
-/// Adds plane `p` of lines of two panels, 4^p times too large, times their activations.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add_both<const T: usize>(sums: &mut [[__m512i; T]; 2], lines: (&[Line], &[Line]), x: &[[i32; T]], p: usize) {
-    let mask = _mm512_set1_epi8((3u8 << (2 * p)).cast_signed());
-    for ((a, b), x) in lines.0.iter().zip(lines.1).zip(x) {
-        // SAFETY: lines have 64 bytes; the loads need no alignment.
-        let (a, b) = unsafe { (_mm512_loadu_si512(a.as_ptr().cast()), _mm512_loadu_si512(b.as_ptr().cast())) };
-        let (a, b) = (_mm512_and_si512(a, mask), _mm512_and_si512(b, mask));
-        for t in 0..T {
-            let mut both = _mm512_set1_epi32(x[t]);
-            // Else it becomes a memory operand of each product, and two loads a cycle are all there is.
-            together!(zmm_reg: both);
-            sums[0][t] = _mm512_dpbusd_epi32(sums[0][t], a, both);
-            sums[1][t] = _mm512_dpbusd_epi32(sums[1][t], b, both);
-        }
-    }
-}
-
 /// Adds plane `p` of an even number of lines, 4^p times too large, times their activations.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add_lines<const T: usize>(sums: &mut [__m512i; T], lines: &[Line], x: &[[i32; T]], p: usize) {
+fn add_lines<const T: usize, const TWO_LEVELS: bool>(
+    sums: &mut [__m512i; T],
+    lines: &[Line],
+    x: &[[i32; T]],
+    p: usize,
+) {
     let mask = _mm512_set1_epi8((3u8 << (2 * p)).cast_signed());
     let mut odd = [_mm512_setzero_si512(); T];
     for (lines, x) in lines.as_chunks::<2>().0.iter().zip(x.as_chunks::<2>().0) {
+        ahead::<TWO_LEVELS>(lines[0].as_ptr(), PREFETCH_BYTES);
+        ahead::<TWO_LEVELS>(lines[1].as_ptr(), PREFETCH_BYTES);
         // SAFETY: lines have 64 bytes; the loads need no alignment.
         let (a, b) =
             unsafe { (_mm512_loadu_si512(lines[0].as_ptr().cast()), _mm512_loadu_si512(lines[1].as_ptr().cast())) };
         let (a, b) = (_mm512_and_si512(a, mask), _mm512_and_si512(b, mask));
+        let x = based(x);
         for t in 0..T {
             sums[t] = _mm512_dpbusd_epi32(sums[t], a, _mm512_set1_epi32(x[0][t]));
         }

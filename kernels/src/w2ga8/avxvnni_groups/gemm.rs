@@ -152,7 +152,7 @@ macro_rules! gemm_with {
             _ => &tiles!($tile, WITHIN, $two_levels)[usize::from(by_32)..],
         };
         let (start, undo) = (group_tiles::start_in_place, group_tiles::undo_in_place);
-        let plan = Plan { panel_rows: ROWS, tiles, pairs: &[], gemv: Some($gemv), most: usize::MAX, start, undo };
+        let plan = Plan { panel_rows: ROWS, tiles, gemv: Some($gemv), most: usize::MAX, start, undo };
         // SAFETY: this function enables the features that the tiles and the product of a token enable.
         unsafe { group_tiles::gemm($args, plan) }
     }};
