@@ -24,19 +24,29 @@ const ALIGNMENT: usize = 64;
 pub struct AlignedBuffer<T: Plain> {
     start: NonNull<T>,
     len: usize,
-    /// A mapping of its own, unmapped by its drop; else it is from the heap.
+    /// A mapping, or a part of one, unmapped by its drop or that of its last part; else it is from the heap.
     pages: Option<Pages>,
 }
 
 impl<T: Plain> AlignedBuffer<T> {
     /// A buffer of `len` values, all zero. Aborts the process if memory cannot be allocated, as `Vec` does.
     pub fn zeroed(len: usize) -> Self {
+        Self::in_pages(len, Pages::huge)
+    }
+
+    /// The same for a part of something large whose parts are made one after the other, read in that order and dropped
+    /// together, as the weights of a model: on Linux parts share huge pages, whatever each of them has.
+    pub fn zeroed_part(len: usize) -> Self {
+        Self::in_pages(len, |bytes| Pages::shared(bytes, ALIGNMENT).or_else(|| Pages::huge(bytes)))
+    }
+
+    fn in_pages(len: usize, pages: impl FnOnce(usize) -> Option<Pages>) -> Self {
         let Some(layout) = Self::layout(len) else {
             return Self { start: NonNull::dangling(), len: 0, pages: None };
         };
-        let pages = Pages::huge(layout.size());
         #[cfg(all(target_os = "linux", not(miri)))]
-        let pages = crate::guarded::zeroed(layout.size()).or(pages);
+        let pages = |bytes| crate::guarded::zeroed(bytes).or_else(|| pages(bytes));
+        let pages = pages(layout.size());
         if let Some(pages) = pages {
             return Self { start: pages.start.cast(), len, pages: Some(pages) };
         }
@@ -104,7 +114,10 @@ impl<T: Plain> From<&[T]> for AlignedBuffer<T> {
 
 impl<T: Plain> Clone for AlignedBuffer<T> {
     fn clone(&self) -> Self {
-        Self::from(&self[..])
+        let part = self.pages.as_ref().is_some_and(Pages::is_shared);
+        let mut copy = if part { Self::zeroed_part(self.len) } else { Self::zeroed(self.len) };
+        copy.copy_from_slice(self);
+        copy
     }
 }
 
@@ -134,5 +147,30 @@ mod tests {
             buffer.iter_mut().for_each(|v| *v = 7);
             assert!(buffer.clone().iter().all(|&v| v == 7));
         }
+    }
+
+    #[cfg(all(target_os = "linux", not(miri)))]
+    #[test]
+    fn parts_share_pages_and_do_not_overlap() {
+        // More than one mapping holds, of lengths that are no multiple of anything; the last two are too small and too
+        // large.
+        let lengths = [300_001, 5 << 20, 200_000, 17 << 20, 16 << 20, 1_180_001, 64, 40 << 20];
+        let mut parts: Vec<_> = lengths.into_iter().map(AlignedBuffer::<u8>::zeroed_part).collect();
+        for (value, part) in (1..).zip(&mut parts) {
+            assert!(part.as_ptr().addr().is_multiple_of(ALIGNMENT) && part.iter().all(|&byte| byte == 0));
+            part.fill(value);
+        }
+        let shared = |part: &AlignedBuffer<u8>| part.pages.as_ref().is_some_and(Pages::is_shared);
+        assert_eq!(parts.iter().map(shared).collect::<Vec<_>>(), [[true; 6].as_slice(), &[false; 2]].concat());
+        let copies = parts.clone();
+        assert!(copies.iter().map(shared).eq(parts.iter().map(shared)));
+        let mut ranges: Vec<_> = copies.iter().chain(&parts).map(|part| part.as_ptr_range()).collect();
+        ranges.sort_by_key(|range| range.start);
+        assert!(ranges.windows(2).all(|two| two[0].end <= two[1].start), "{ranges:?}");
+        // What others of a mapping held stays when some are dropped.
+        let last = parts.pop();
+        drop(parts);
+        let values = copies.iter().chain(&last).zip((1..=8).chain([8]));
+        values.for_each(|(part, value)| assert!(part.iter().all(|&byte| byte == value)));
     }
 }

@@ -10,6 +10,7 @@ mod imp {
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
     use std::ffi::c_void;
     use std::ptr::{NonNull, null_mut};
+    use std::sync::{Arc, Mutex, PoisonError, Weak};
 
     /// Alignment, and what a buffer must have at least to be worth a mapping.
     pub(crate) const SIZE: usize = 2 << 20;
@@ -19,6 +20,44 @@ mod imp {
         base: NonNull<c_void>,
         mapped: usize,
         pub(crate) start: NonNull<u8>,
+        /// The mapping that the buffer is a part of, where it has none of its own.
+        shared: Option<Arc<Shared>>,
+    }
+
+    /// Bytes of a mapping that buffers share. What is never touched takes no memory.
+    const SHARED: usize = 16 * SIZE;
+
+    /// Smaller buffers lie on the heap: a huge page for each, as where few are alive at a time, takes longer to clear
+    /// than all else that is done with it.
+    const LEAST: usize = 128 << 10;
+
+    /// A mapping that buffers share, all of it advised to be huge pages, and where the next buffer may start.
+    struct Shared {
+        pages: Pages,
+        next: Mutex<NonNull<u8>>,
+    }
+
+    // SAFETY: a mapping belongs to no thread, and `next` is behind a lock.
+    unsafe impl Send for Shared {}
+    // SAFETY: as above; what buffers do with their parts, which do not overlap, is theirs.
+    unsafe impl Sync for Shared {}
+
+    /// What the next buffer may be a part of: as long as any of its buffers is alive.
+    static CURRENT: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
+
+    impl Shared {
+        /// The next `bytes` of it, at a multiple of `align`; None if it has not that many left.
+        fn take(self: &Arc<Self>, bytes: usize, align: usize) -> Option<Pages> {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let end = self.pages.start.addr().get() + SHARED;
+            let from = next.addr().get().checked_next_multiple_of(align)?;
+            if from.checked_add(bytes)? > end {
+                return None;
+            }
+            let start = next.map_addr(|_| from.try_into().unwrap_or(next.addr()));
+            *next = start.map_addr(|start| start.checked_add(bytes).unwrap_or(start));
+            Some(Pages { base: start.cast(), mapped: bytes, start, shared: Some(Arc::clone(self)) })
+        }
     }
 
     impl Pages {
@@ -27,7 +66,30 @@ mod imp {
             // SAFETY: a new private mapping at an address of the kernel's choice overlaps nothing that exists.
             let base = unsafe { mmap_anonymous(null_mut(), bytes, access, MapFlags::PRIVATE).ok()? };
             let base = NonNull::new(base)?;
-            Some(Self { base, mapped: bytes, start: base.cast() })
+            Some(Self { base, mapped: bytes, start: base.cast(), shared: None })
+        }
+
+        /// `bytes` zeros behind those of the last call in huge pages that they share, for what lies in memory as long
+        /// and is read in the order in which it was made: a matrix of 1.2 MB alone would lie in small pages, and one of
+        /// 3.5 MB for the most part. None for few bytes, many, or if the system refuses.
+        pub(crate) fn shared(bytes: usize, align: usize) -> Option<Self> {
+            if !(LEAST..=SHARED).contains(&bytes) {
+                return None;
+            }
+            let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(pages) = current.upgrade().and_then(|shared| shared.take(bytes, align)) {
+                return Some(pages);
+            }
+            let pages = Self::huge(SHARED)?;
+            let next = Mutex::new(pages.start);
+            let shared = Arc::new(Shared { pages, next });
+            *current = Arc::downgrade(&shared);
+            shared.take(bytes, align)
+        }
+
+        /// Whether others lie in the same mapping.
+        pub(crate) fn is_shared(&self) -> bool {
+            self.shared.is_some()
         }
 
         /// The first byte of the mapping, and how many it has.
@@ -54,6 +116,9 @@ mod imp {
 
     impl Drop for Pages {
         fn drop(&mut self) {
+            if self.shared.is_some() {
+                return;
+            }
             // SAFETY: the whole mapping that `map` made, once; the buffer that owns it is being dropped.
             let unmapped = unsafe { munmap(self.base.as_ptr(), self.mapped) };
             debug_assert!(unmapped.is_ok(), "the mapping was ours");
@@ -72,6 +137,14 @@ mod imp {
     impl Pages {
         pub(crate) fn huge(_bytes: usize) -> Option<Self> {
             None
+        }
+
+        pub(crate) fn shared(_bytes: usize, _align: usize) -> Option<Self> {
+            None
+        }
+
+        pub(crate) fn is_shared(&self) -> bool {
+            false
         }
     }
 }

@@ -279,7 +279,7 @@ impl Panels {
 
     /// Of a size that [`PackedWeights::without_codes`] found small enough.
     fn room(self) -> AlignedBuffer<u8> {
-        AlignedBuffer::zeroed(self.rows.div_ceil(self.layout.rows) * self.bytes())
+        AlignedBuffer::zeroed_part(self.rows.div_ceil(self.layout.rows) * self.bytes())
     }
 
     /// Packs the panels from number `first` on whose bytes are given. `decode` writes the codes of a row.

@@ -48,7 +48,7 @@ impl ColumnWeights {
         let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
         let lines = rows.div_ceil(LINE_ROWS);
         let stride = lines * LINE_BYTES;
-        let mut codes = AlignedBuffer::zeroed(stride * k);
+        let mut codes = AlignedBuffer::zeroed_part(stride * k);
         if !codes.is_empty() {
             let by_rows = match weights.layout() == &layouts::I2S {
                 true => None,
