@@ -61,15 +61,7 @@ impl Scale {
     pub fn ticks(&self, gap: i32) -> Vec<f64> {
         let room = (self.pixel_to - self.pixel_from).abs() / gap.max(1);
         if !self.log {
-            let step = nice_step((self.to - self.from) / f64::from(room.max(1)));
-            let first = (self.from / step).ceil();
-            let within = (self.to - self.from) * 1e-4;
-            // At most one for each gap: where doubles are too coarse for the step, adding it changes nothing.
-            return (0..=room)
-                .map(|i| (first + f64::from(i)) * step)
-                .take_while(|v| *v <= self.to + within)
-                .map(|v| (v / step).round() * step)
-                .collect();
+            return self.steps(room);
         }
         let (low, high) = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
         let of = |factors: &[f64], every: usize| -> Vec<f64> {
@@ -77,19 +69,34 @@ impl Scale {
             let all = decades.flat_map(|d| factors.iter().map(move |f| power_of_ten(*f, d)));
             all.filter(|v| *v >= self.from * 0.9999 && *v <= self.to * 1.0001).collect()
         };
-        [
+        let decades = [
             of(&[1.0, 1.5, 2.0, 3.0, 5.0, 7.0], 1),
             of(&[1.0, 2.0, 5.0], 1),
             of(&[1.0, 3.0], 1),
             of(&[1.0], 1),
             of(&[1.0], 2),
-        ]
-        .into_iter()
-        .find(|t| {
-            let pixels: Vec<i32> = t.iter().map(|v| self.at(*v)).collect();
-            t.len() >= 2 && pixels.windows(2).all(|w| (w[1] - w[0]).abs() >= gap)
-        })
-        .unwrap_or_else(|| vec![self.from, self.to])
+        ];
+        // A range between two of these has equal steps.
+        decades
+            .into_iter()
+            .chain((1..=room).rev().map(|room| self.steps(room)))
+            .find(|t| {
+                let pixels: Vec<i32> = t.iter().map(|v| self.at(*v)).collect();
+                t.len() >= 2 && pixels.windows(2).all(|w| (w[1] - w[0]).abs() >= gap)
+            })
+            .unwrap_or_else(|| vec![self.from, self.to])
+    }
+
+    /// Multiples of a round step in the range, at most one more than `room`.
+    fn steps(&self, room: i32) -> Vec<f64> {
+        let (factor, decade) = nice_step((self.to - self.from) / f64::from(room.max(1)));
+        let first = (self.from / power_of_ten(factor, decade)).ceil();
+        let within = (self.to - self.from) * 1e-4;
+        // At most one for each gap: where doubles are too coarse for the step, adding it changes nothing.
+        (0..=room)
+            .map(|i| power_of_ten((first + f64::from(i)) * factor, decade))
+            .take_while(|v| *v <= self.to + within)
+            .collect()
     }
 }
 
@@ -98,10 +105,11 @@ fn power_of_ten(factor: f64, decade: i32) -> f64 {
     if decade < 0 { factor / 10f64.powi(-decade) } else { factor * 10f64.powi(decade) }
 }
 
-fn nice_step(raw: f64) -> f64 {
-    let magnitude = 10f64.powf(raw.max(f64::MIN_POSITIVE).log10().floor());
-    let factor = [1.0, 2.0, 5.0].into_iter().find(|f| f * magnitude >= raw).unwrap_or(10.0);
-    factor * magnitude
+/// The least of 1, 2 and 5 times a power of ten that is not below `raw`, as factor and power.
+fn nice_step(raw: f64) -> (f64, i32) {
+    let decade = raw.max(f64::MIN_POSITIVE).log10().floor() as i32;
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|f| power_of_ten(*f, decade) >= raw).unwrap_or(10.0);
+    (factor, decade)
 }
 
 #[cfg(test)]
@@ -114,6 +122,9 @@ mod tests {
         let ticks = scale.ticks(30);
         assert!(ticks.contains(&1.0) && ticks.contains(&10.0), "{ticks:?}");
         assert_eq!(Scale::linear(47.0, (0, 500)).ticks(80), [0.0, 10.0, 20.0, 30.0, 40.0]);
+        // The range of one kernel and its limit, between 3 and 7 times a power of ten; and what prints as it reads.
+        assert_eq!(Scale::log(43.09..=67.33, (0, 284)).ticks(40), [45.0, 50.0, 55.0, 60.0, 65.0]);
+        assert_eq!(Scale::log(0.51..=0.69, (0, 284)).ticks(60), [0.55, 0.6, 0.65]);
         assert!((Scale::log(1.0..=100.0, (0, 2)).value(0.5) - 10.0).abs() < 1e-9);
     }
 
