@@ -15,9 +15,10 @@
 //! In L2 (1024 x 2560), one thread, of the speed of `avx512-vnni` in the same rounds (`group_ratios`, 41 rounds, 95%
 //! intervals), on an Intel Xeon (family 6 model 207), 2026-12-01: one scale a token and groups of 128 0.902 [0.895,
 //! 0.912], of 256 0.949 [0.945, 0.957], of 64 0.845 [0.830, 0.855]; groups of 128 and a scale for each 128 activations
-//! 0.878 [0.866, 0.886], for each 32 0.823 [0.818, 0.832]; from memory (6912 x 2560, 21 rounds), of a plain read of the
-//! same bytes, scales included, 0.92 to 0.97 at one thread, 0.92 to 0.94 at two. On an AMD EPYC (family 25 model 17), 2026-11-29, before the
-//! last changes: 0.908, 0.932, 0.839, 0.892, 0.801; from memory 0.97 to 0.99 at one thread, 0.93 to 0.99 at two.
+//! 0.878 [0.866, 0.886], for each 32 0.823 [0.818, 0.832]. From memory (6912 x 2560, 21 rounds), of a plain read of the
+//! same bytes, scales included: 0.92 to 0.97 at one thread, 0.92 to 0.94 at two. On an AMD EPYC (family 25 model 17),
+//! 2026-11-29, before the last changes: 0.908, 0.932, 0.839, 0.892, 0.801; from memory 0.97 to 0.99 at one thread, 0.93
+//! to 0.99 at two.
 //!
 //! From the prototypes of this project (layout P). llama.cpp's path for such weights is a scalar loop.
 //!
