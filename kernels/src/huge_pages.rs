@@ -21,7 +21,7 @@ mod imp {
         mapped: usize,
         pub(crate) start: NonNull<u8>,
         /// The mapping that the buffer is a part of, where it has none of its own.
-        shared: Option<Arc<Shared>>,
+        shared: Option<Arc<Pages>>,
     }
 
     /// Bytes of a mapping that buffers share. What is never touched takes no memory.
@@ -31,34 +31,14 @@ mod imp {
     /// than all else that is done with it.
     const LEAST: usize = 128 << 10;
 
-    /// A mapping that buffers share, all of it advised to be huge pages, and where the next buffer may start.
-    struct Shared {
-        pages: Pages,
-        next: Mutex<NonNull<u8>>,
-    }
+    // SAFETY: a mapping belongs to no thread, and what is done with its bytes is the business of whoever holds a buffer.
+    unsafe impl Send for Pages {}
+    // SAFETY: as above; shared access reads the address and the length alone.
+    unsafe impl Sync for Pages {}
 
-    // SAFETY: a mapping belongs to no thread, and `next` is behind a lock.
-    unsafe impl Send for Shared {}
-    // SAFETY: as above; what buffers do with their parts, which do not overlap, is theirs.
-    unsafe impl Sync for Shared {}
-
-    /// What the next buffer may be a part of: as long as any of its buffers is alive.
-    static CURRENT: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
-
-    impl Shared {
-        /// The next `bytes` of it, at a multiple of `align`; None if it has not that many left.
-        fn take(self: &Arc<Self>, bytes: usize, align: usize) -> Option<Pages> {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            let end = self.pages.start.addr().get() + SHARED;
-            let from = next.addr().get().checked_next_multiple_of(align)?;
-            if from.checked_add(bytes)? > end {
-                return None;
-            }
-            let start = next.map_addr(|_| from.try_into().unwrap_or(next.addr()));
-            *next = start.map_addr(|start| start.checked_add(bytes).unwrap_or(start));
-            Some(Pages { base: start.cast(), mapped: bytes, start, shared: Some(Arc::clone(self)) })
-        }
-    }
+    /// The mapping that the next buffer may be a part of, as long as any of its buffers is alive, and how much of it is
+    /// given away.
+    static CURRENT: Mutex<(Weak<Pages>, usize)> = Mutex::new((Weak::new(), 0));
 
     impl Pages {
         /// `bytes` zeros with this access, the start at the start; None if the system refuses.
@@ -77,14 +57,15 @@ mod imp {
                 return None;
             }
             let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(pages) = current.upgrade().and_then(|shared| shared.take(bytes, align)) {
-                return Some(pages);
-            }
-            let pages = Self::huge(SHARED)?;
-            let next = Mutex::new(pages.start);
-            let shared = Arc::new(Shared { pages, next });
-            *current = Arc::downgrade(&shared);
-            shared.take(bytes, align)
+            let (last, given) = &mut *current;
+            let from = given.next_multiple_of(align);
+            let (mapping, from) = match last.upgrade() {
+                Some(mapping) if from + bytes <= SHARED => (mapping, from),
+                _ => (Arc::new(Self::huge(SHARED)?), 0),
+            };
+            (*last, *given) = (Arc::downgrade(&mapping), from + bytes);
+            let start = NonNull::new(mapping.start.as_ptr().wrapping_add(from))?;
+            Some(Self { base: start.cast(), mapped: bytes, start, shared: Some(mapping) })
         }
 
         /// Whether others lie in the same mapping.
