@@ -163,7 +163,7 @@ fn panels<
     let ((x, last_x), (starts, last_starts)) = (x.as_chunks::<QUADS>(), starts.as_chunks::<EACH>());
     // Not known to the compiler: it would unroll loops over the lines of a super-block until nothing fits into
     // registers.
-    let parts = black_box(QUADS / (4 * FLUSH));
+    let parts = black_box(SuperBlock::<QUADS>::PARTS);
     // Made here once: a super-block writes what it reads.
     let mut waiting = [[_mm512_setzero_ps(); 4]; 4];
     for (y, panel) in args.y.chunks_mut(16).zip(args.codes.chunks_exact(args.panel_bytes)) {
@@ -180,7 +180,7 @@ fn panels<
         if let (true, Some(x)) = (GROUP > 64, last_x.first_chunk()) {
             // One for all lines, or one for each part: in `EACH`, or left over.
             let last_starts = if EACH == 1 { starts[blocks.len()].as_slice() } else { last_starts };
-            let block = SuperBlock::<SHORT>::new(last, x, last_starts, 2);
+            let block = SuperBlock::<SHORT>::new(last, x, last_starts, SuperBlock::<SHORT>::PARTS);
             acc = if GROUP == 256 {
                 add::<4, SHORT, RULE, TWO_LEVELS>(acc, &block, &mut waiting)
             } else {

@@ -41,8 +41,8 @@ pub(super) fn tile<const T: usize, const TWO_LEVELS: bool>(
     let (whole, each) = (super_k(group), group / PAIR);
     // Not known to the compiler: it would unroll the loop over the lines of a unit, and registers would not suffice.
     let flush = black_box(FLUSH);
-    let (x, starts) = (batch.x.as_chunks::<T>().0.as_chunks::<LINES>().0, batch.starts);
-    let starts = starts.as_chunks::<T>().0.as_chunks::<2>().0;
+    let x = batch.x.as_chunks::<T>().0.as_chunks::<LINES>().0;
+    let starts = batch.starts.as_chunks::<T>().0.as_chunks::<2>().0;
     let factors = batch.factors.as_chunks::<T>().0.as_chunks::<2>().0;
     let mut units = x.iter().zip(starts).zip(factors);
     let mut rows = [_mm512_setzero_ps(); T];
