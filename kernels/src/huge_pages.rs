@@ -31,7 +31,7 @@ mod imp {
     /// than all else that is done with it.
     const LEAST: usize = 128 << 10;
 
-    // SAFETY: a mapping belongs to no thread, and what is done with its bytes is the business of whoever holds a buffer.
+    // SAFETY: a mapping belongs to no thread, and what is done with its bytes is its buffers' business.
     unsafe impl Send for Pages {}
     // SAFETY: as above; shared access reads the address and the length alone.
     unsafe impl Sync for Pages {}
